@@ -1,0 +1,45 @@
+"""Named errors: each message says what was found, what was expected and what to do."""
+
+
+class MixedAEError(Exception):
+    """Base of every error that this project raises on purpose; commands print it and exit with 1."""
+
+
+class ConfigError(MixedAEError, ValueError):
+    """A config, card or suite holds an unknown key, a wrong value or values that contradict each other."""
+
+
+class GroupSizeError(ConfigError):
+    """The group size 1/r does not divide the batch, or exceeds the number of patches."""
+
+
+class ImageSizeError(ConfigError):
+    """The image size is not a multiple of the patch size, or not the one that the model was built for."""
+
+
+class LauncherError(MixedAEError, RuntimeError):
+    """A distributed launcher was asked for outside its environment."""
+
+
+class LayerDecayError(ConfigError):
+    """Layer-wise learning rate decay would decay nothing."""
+
+
+class DataError(MixedAEError):
+    """A dataset is missing, incomplete or damaged."""
+
+
+class WeightsError(MixedAEError):
+    """A checkpoint is absent, truncated, unsafe, of another model or of another shape."""
+
+
+class NonFiniteLossError(MixedAEError, FloatingPointError):
+    """A loss became NaN or infinite during training."""
+
+
+class OperatorNotCoveredError(MixedAEError, NotImplementedError):
+    """An operator of mmcv was called that has no fallback; compiled mmcv ops are needed."""
+
+
+class ResultsError(MixedAEError):
+    """A result file is absent, damaged or contradicts what was asked for."""

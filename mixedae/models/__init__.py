@@ -1,0 +1,17 @@
+"""The modules that configs name: ``mixedae.<Class>``."""
+
+from mixedae.models.decoder import MixedAEPretrainDecoder
+from mixedae.models.head import HomologousContrastiveLoss, MixedAEPretrainHead
+from mixedae.models.mae import MAE
+from mixedae.models.mixedae import MixedAE
+from mixedae.models.vit import MixedAEPretrainViT, MixedAEViT
+
+__all__ = [
+    "MAE",
+    "HomologousContrastiveLoss",
+    "MixedAE",
+    "MixedAEPretrainDecoder",
+    "MixedAEPretrainHead",
+    "MixedAEPretrainViT",
+    "MixedAEViT",
+]

@@ -1,0 +1,31 @@
+"""Tensor functions without parameters: patches and masks, mixing (Eqs. 1-3), homologous attention (Eq. 6)."""
+
+from mixedae.ops.homologous_attention import (
+    homologous_attention,
+    homologous_attention_reference,
+    recognition_accuracy,
+    same_source,
+    topk_mask,
+)
+from mixedae.ops.mixing import given_by, missing_sources, mix, num_groups, sample_sources, target_images, unmix
+from mixedae.ops.patches import normalize_patches, patchify, random_masking, take, unpatchify
+
+__all__ = [
+    "given_by",
+    "homologous_attention",
+    "homologous_attention_reference",
+    "missing_sources",
+    "mix",
+    "normalize_patches",
+    "num_groups",
+    "patchify",
+    "random_masking",
+    "recognition_accuracy",
+    "same_source",
+    "sample_sources",
+    "take",
+    "target_images",
+    "topk_mask",
+    "unmix",
+    "unpatchify",
+]

@@ -1,0 +1,81 @@
+"""Child registries of mmengine's, scope ``mixedae``.
+
+A config names a class as ``mixedae.<Class>`` and says ``custom_imports=dict(imports=['mixedae.registry'])``. Importing
+this module is cheap (no torch): the classes load when a config first names one, through ``locations``.
+"""
+
+import functools
+import inspect
+from difflib import get_close_matches
+from typing import Any
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
+from mmengine.registry import Registry
+
+from mixedae.errors import ConfigError
+
+SCOPE = "mixedae"
+
+
+def accepted_keys(cls: type) -> set[str] | None:
+    """Names of the arguments that ``cls`` can be built with, its bases' included where it passes ``**kwargs`` on.
+
+    Returns:
+        The set of names, or None where any name is accepted.
+    """
+    keys: set[str] = set()
+    for base in cls.__mro__:
+        init = base.__dict__.get("__init__")
+        if init is None:
+            continue
+        parameters = list(inspect.signature(init).parameters.values())[1:]
+        keys |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return keys
+    return None
+
+
+class StrictRegistry(Registry):
+    """A registry whose classes answer an unknown config key with a :class:`ConfigError` naming the nearest one."""
+
+    def _register_module(self, module: Any, module_name: Any = None, force: bool = False) -> None:
+        super()._register_module(module, module_name, force)
+        if inspect.isclass(module) and (keys := accepted_keys(module)) is not None:
+            _check_keys_on_init(module, keys)
+
+
+def _check_keys_on_init(cls: type, keys: set[str]) -> None:
+    init = cls.__init__  # type: ignore[misc]
+
+    @functools.wraps(init)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+        if type(self) is cls and (unknown := sorted(set(kwargs) - keys)):
+            near = get_close_matches(unknown[0], sorted(keys), n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(sorted(keys))}"
+            raise ConfigError(f"mixedae.{cls.__name__} has no key {', '.join(f'`{k}`' for k in unknown)}; {hint}")
+        init(self, *args, **kwargs)
+
+    cls.__init__ = checked  # type: ignore[misc]
+
+
+def _child(name: str, parent: Registry, location: str) -> StrictRegistry:
+    return StrictRegistry(name, parent=parent, scope=SCOPE, locations=[location])
+
+
+MODELS = _child("model", MMENGINE_MODELS, "mixedae.models")
+WEIGHT_INITIALIZERS = _child("weight initializer", MMENGINE_WEIGHT_INITIALIZERS, "mixedae.weights")
+HOOKS = _child("hook", MMENGINE_HOOKS, "mixedae.engine")
+LOOPS = _child("loop", MMENGINE_LOOPS, "mixedae.engine")
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    "optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "mixedae.engine"
+)
+DATASETS = _child("dataset", MMENGINE_DATASETS, "mixedae.datasets")
+TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "mixedae.datasets")
+METRICS = _child("metric", MMENGINE_METRICS, "mixedae.engine")

@@ -1,0 +1,25 @@
+"""ImageNet-1K training images, no labels; random resized crop and flip only (MAE PRETRAIN.md; MixedAE section 4.1)."""
+
+data_root = "{{$MIXEDAE_DATA_IMAGENET:data/imagenet}}"
+batch_size = 512  # images a process
+train_pipeline = [
+    dict(type="LoadImageFromFile", imdecode_backend="pillow"),
+    dict(
+        type="RandomResizedCrop",
+        scale=224,
+        crop_ratio_range=(0.2, 1.0),
+        backend="pillow",
+        interpolation="bicubic",
+    ),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackInputs"),
+]
+train_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=8,
+    persistent_workers=True,
+    drop_last=True,  # groups of 1/r images must be whole; the last batch of ImageNet on 8 processes is not
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    collate_fn=dict(type="default_collate"),
+    dataset=dict(type="mmpretrain.ImageNet", data_root=data_root, split="train", pipeline=train_pipeline),
+)

@@ -1,0 +1,20 @@
+"""The mini benchmark's many unlabelled pictures; the augmentation of ImageNet pre-training at 64 px."""
+
+_base_ = "./imagenet_pretrain.py"
+
+data_root = "{{$MIXEDAE_DATA_MINI:data/mini}}"
+batch_size = 128
+train_pipeline = _base_.train_pipeline
+train_pipeline[1].update(scale=64)
+train_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=0,  # two cores: a worker would take its time from the other cell
+    persistent_workers=False,
+    dataset=dict(
+        _delete_=True,
+        type="mmpretrain.CustomDataset",
+        data_root=data_root + "/imagenet",
+        data_prefix="pretrain",
+        pipeline=train_pipeline,
+    ),
+)

@@ -1,0 +1,18 @@
+"""AdamW, warm-up, cosine to zero: official MAE (PRETRAIN.md, main_pretrain.py, lr_sched.py).
+
+1-D parameters and biases are not decayed; [CLS], [MASK] and segment embeddings are (timm's add_weight_decay, which
+official MAE uses). The leaf sets what depends on batch, base learning rate and epochs.
+"""
+
+warmup_epochs = 40
+base_lr_images = 256  # a base learning rate is for 256 images
+optim_wrapper = dict(
+    type="AmpOptimWrapper",
+    loss_scale="dynamic",
+    optimizer=dict(type="AdamW", betas=(0.9, 0.95), weight_decay=0.05),
+    constructor="mixedae.LearningRateDecayOptimWrapperConstructor",
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-4, by_epoch=True, begin=0, end=warmup_epochs, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=warmup_epochs, convert_to_iter_based=True),
+]

@@ -1,0 +1,75 @@
+"""MAE: mmpretrain's loss and gradients, official MAE's initial weights."""
+
+import pytest
+import torch
+from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
+
+from mixedae.errors import ConfigError, ImageSizeError
+
+from .conftest import ARCH, DECODER
+
+
+@pytest.fixture
+def reference(make):
+    """Our MAE and mmpretrain's with the same weights."""
+    ours = make("MAE")
+    theirs = MMPRETRAIN_MODELS.build(
+        dict(
+            type="mmpretrain.MAE",
+            backbone=dict(type="MAEViT", arch=ARCH, img_size=16, patch_size=4),
+            neck=dict(type="MAEPretrainDecoder", **DECODER),
+            head=dict(
+                type="MAEPretrainHead",
+                norm_pix=True,
+                patch_size=4,
+                loss=dict(type="PixelReconstructionLoss", criterion="L2"),
+            ),
+        )
+    )
+    theirs.load_state_dict(ours.state_dict(), strict=True)  # the same names, the same shapes
+    return ours, theirs
+
+
+def test_loss_and_gradients_equal_mmpretrains(reference, images):
+    ours, theirs = reference
+    torch.manual_seed(3)
+    loss = ours.loss(images)["loss_recon"]
+    torch.manual_seed(3)  # the same mask noise
+    expected = theirs.loss(images, None)["loss"]
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    loss.backward()
+    expected.backward()
+    gradients = {name: p.grad for name, p in theirs.named_parameters() if p.requires_grad}
+    checked = 0
+    for name, p in ours.named_parameters():
+        if p.requires_grad:
+            torch.testing.assert_close(p.grad, gradients[name], rtol=1e-5, atol=1e-7)
+            checked += 1
+    assert checked == len(gradients) > 50
+
+
+def test_features_of_whole_images_equal_mmpretrains(reference, images):
+    ours, theirs = reference
+    torch.testing.assert_close(ours(images)[0], theirs.backbone(images, mask=None)[0])
+
+
+def test_initial_weights_are_official_maes(make):
+    """Xavier uniform on every Linear: |w| <= sqrt(6 / (in + out)), and close to it; zero biases."""
+    model = make("MAE")
+    for name, m in model.named_modules():
+        if isinstance(m, torch.nn.Linear):
+            bound = (6 / sum(m.weight.shape)) ** 0.5
+            assert 0.95 * bound < m.weight.abs().max() <= bound, name
+            assert not m.bias.any(), name
+    weight = model.backbone.patch_embed.projection.weight.flatten(1)
+    assert weight.abs().max() <= (6 / sum(weight.shape)) ** 0.5
+    assert 0.005 < model.backbone.cls_token.std() < 0.05
+    assert not model.backbone.pos_embed.requires_grad
+    assert not model.backbone.pos_embed[:, 0].any()
+
+
+def test_wrong_sizes_are_named(make):
+    with pytest.raises(ConfigError, match="mask ratio"):
+        make("MAE", mask_ratio=1.0)
+    with pytest.raises(ImageSizeError, match="18 x 16"):
+        make("MAE").loss(torch.zeros(4, 3, 18, 16))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import mixedae  # noqa: F401  # before any mmdet import: it makes mmcv._ext findable
+
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ("tiny_imagenet100", "camvid", "coco_tiny", "ade20k_sample")
 

@@ -3,7 +3,7 @@
 _base_ = "./imagenet_pretrain.py"
 
 data_root = "{{$MIXEDAE_DATA_MINI:data/mini}}"
-batch_size = 128
+batch_size = 64
 train_pipeline = _base_.train_pipeline
 train_pipeline[1].update(scale=64)
 train_dataloader = dict(

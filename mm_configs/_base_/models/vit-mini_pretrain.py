@@ -2,7 +2,7 @@
 
 _base_ = "./vit-mini-p8.py"
 
-mini_img_size, mini_decoder = 64, dict(decoder_embed_dim=64, decoder_depth=2, decoder_num_heads=4)
+mini_img_size, mini_decoder = 64, dict(decoder_embed_dim=64, decoder_depth=1, decoder_num_heads=4)
 mini_pretrain = dict(
     backbone=dict(
         arch=dict(_delete_=True, **_base_.vit_mini), img_size=mini_img_size, patch_size=_base_.vit_mini_patch

@@ -1,0 +1,135 @@
+"""Task cards: what is measured, on which data and by which recipe. A card is data, not code."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from mixedae.benchmark.schema import Strict, load_yaml
+from mixedae.errors import ConfigError, ResultsError
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+PRETRAIN = "pretrain"  # the folder of a pre-training cell, hence no name for a task
+
+
+class Layout(Strict):
+    """How data must lie, for the check before anything runs.
+
+    Attributes:
+        kind: ``imagenet`` (folders of classes), ``ade20k`` (pictures and masks), ``coco`` (instances in JSON).
+        folder: where, below the data's root.
+        splits: which of its splits; default: the two of training and validation.
+    """
+
+    kind: Literal["imagenet", "ade20k", "coco"]
+    folder: str = "."
+    splits: tuple[str, ...] | None = None
+
+
+class DataPart(Strict):
+    """Which files a cell reads: they are fingerprinted, and the fingerprint is a part of the cell's cache key.
+
+    Attributes:
+        name: data root (``mini``, ``imagenet``, ...); ``--data NAME=DIR`` or ``MIXEDAE_DATA_<NAME>`` says where it is.
+        paths: files and folders below the root. Empty: all of it.
+        layout: how they must lie.
+    """
+
+    name: Name
+    paths: tuple[str, ...] = ()
+    layout: Layout | None = None
+
+
+class Metric(Strict):
+    """One number that a task yields.
+
+    Attributes:
+        key: name in the run's metrics, as the library spells it (``accuracy/top1``, ``mIoU``, ``coco/bbox_mAP``).
+        name: what the table prints.
+        higher_is_better: the direction.
+        scale: factor from the library's unit to the table's (100 for COCO AP, which pycocotools gives in 0..1).
+        zero_when_absent: mmdet's CocoMetric leaves the key out when nothing was detected; that is AP 0.
+        published: column of ``published.yaml`` that holds this number, if any.
+        tolerance: how close counts as reproduced, in the table's unit.
+        tolerance_source: where the tolerance comes from.
+    """
+
+    key: str
+    name: str
+    higher_is_better: bool = True
+    scale: float = 1.0
+    zero_when_absent: bool = False
+    published: str | None = None
+    tolerance: float | None = Field(default=None, gt=0)
+    tolerance_source: str | None = None
+
+    def read(self, metrics: dict[str, Any]) -> float:
+        """This metric's value in the table's unit.
+
+        Args:
+            metrics: the last validation's metrics as the run recorded them.
+
+        Raises:
+            ResultsError: the key is absent, or the value is not a finite number >= 0 (-1: no ground truth).
+        """
+        if self.key not in metrics:
+            if self.zero_when_absent:
+                return 0.0
+            raise ResultsError(
+                f"the run measured no `{self.key}`; it measured: {', '.join(sorted(metrics)) or 'nothing'}"
+            )
+        raw = metrics[self.key]
+        value = raw * self.scale if isinstance(raw, int | float) else -1.0
+        if not 0 <= value < float("inf"):
+            raise ResultsError(f"`{self.key}` is {raw}; expected a finite number that is not negative")
+        return round(value, 6)
+
+
+class TaskCard(Strict):
+    """A transfer task.
+
+    Attributes:
+        name: the file's stem.
+        title: one line for people.
+        dataset: full name of the data and its version or origin.
+        data: what is read.
+        splits: pictures in each split, as the recipe uses them.
+        evaluated_on: the split that the numbers are measured on.
+        metrics: what is measured; one training may yield several numbers.
+        protocol: what is trained, in one sentence.
+        version: raised whenever a change moves the numbers; a part of the cache key.
+        recipe: config path, relative to the repository's root.
+    """
+
+    name: Name
+    title: str
+    dataset: str
+    data: DataPart
+    splits: dict[str, int]
+    evaluated_on: str
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)]
+    protocol: str
+    version: Annotated[int, Field(ge=1)]
+    recipe: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TaskCard":
+        if self.evaluated_on not in self.splits:
+            raise ConfigError(f"evaluated_on names `{self.evaluated_on}`, the splits are {', '.join(self.splits)}")
+        if len({metric.key for metric in self.metrics}) < len(self.metrics):
+            raise ConfigError("two metrics have the same key")
+        if self.name == PRETRAIN:
+            raise ConfigError(f"`{PRETRAIN}` is the folder of pre-training cells; choose another name")
+        return self
+
+
+def load_card(path: Path) -> TaskCard:
+    """Read a task card.
+
+    Raises:
+        ConfigError: the card is absent or wrong, or its name is not the file's.
+    """
+    card = load_yaml(path, TaskCard)
+    if card.name != path.stem:
+        raise ConfigError(f"{path}: name is `{card.name}`; expected `{path.stem}`, the file's own name")
+    return card

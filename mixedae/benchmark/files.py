@@ -1,0 +1,92 @@
+"""Files that are whole or absent, and locks that survive a kill -9."""
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file atomically: a temporary file in the same folder, flushed to disk, then renamed over the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")  # mkstemp's would be private
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON atomically, keys in the given order."""
+    write_text(path, json.dumps(data, indent=2) + "\n")
+
+
+def read_json(path: Path, default: Any = None) -> Any:
+    """JSON of a file that may be absent or half-written by someone else: then ``default``."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return default
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class FileLock:
+    """An exclusive lock on a file (``flock``), held until :meth:`release` or the death of every process that has it.
+
+    A child process that inherits :attr:`fileno` keeps the lock alive when its parent is killed: nobody starts the same
+    cell beside an orphan.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: Any = None
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free. Returns False where somebody else has it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = self.path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Give the lock back, whoever inherited it."""
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._file.close()
+            self._file = None
+
+    @property
+    def fileno(self) -> int:
+        """The descriptor that a child inherits."""
+        return int(self._file.fileno())
+
+    def holder(self) -> str:
+        """Who took the lock last, as they wrote it down."""
+        try:
+            return self.path.read_text(encoding="utf-8").strip() or "another process"
+        except OSError:
+            return "another process"

@@ -1,0 +1,114 @@
+"""From an ended run to its result: what was measured, checked against what was planned."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from mixedae.benchmark.attempt import attempted
+from mixedae.benchmark.cards import TaskCard
+from mixedae.benchmark.process import failure_reason
+from mixedae.benchmark.results import LOG, RECORD, RESULT, Checkpoint, Identity, Provenance, Result, read_record
+from mixedae.benchmark.suites import Cell
+from mixedae.errors import MixedAEError, ResultsError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run as planned.
+
+    Attributes:
+        suite: the suite's name.
+        cell: the cell.
+        card: its task; None for a pre-training.
+        identity: what the run is made of.
+        folder: where it lands.
+        command: what is run.
+        config: its recipe.
+        provenance: code, packages, hardware.
+        resumed: whether it goes on from an earlier attempt's checkpoint.
+    """
+
+    suite: str
+    cell: Cell
+    card: TaskCard | None
+    identity: Identity
+    folder: Path
+    command: tuple[str, ...]
+    config: str
+    provenance: Provenance
+    resumed: bool = False
+
+    def conclude(self, status: int, started: datetime, seconds: float) -> Result:
+        """The result of an ended process; whatever is wrong with it becomes a failed result with its reason.
+
+        Args:
+            status: exit status as ``subprocess`` gives it.
+            started: when the process started.
+            seconds: how long it ran.
+        """
+        found: dict[str, Any]
+        try:
+            if status != 0:
+                raise ResultsError(failure_reason(status, self.folder / LOG))
+            found = {"status": "ok", **self._measured()}
+        except (MixedAEError, OSError) as error:
+            found = {"status": "failed", "reason": str(error)}
+        return self._result(started, seconds, found)
+
+    def adopt(self) -> Result | None:
+        """The result of a run of the same content that ended well while its harness was killed; None without one."""
+        record = self.folder / RECORD
+        if not attempted(self.folder, self.identity) or not record.is_file() or (self.folder / RESULT).is_file():
+            return None
+        try:
+            found = {"status": "ok", **self._measured()}
+        except (MixedAEError, OSError):
+            return None
+        seconds = found["run"].wall_time_s
+        ended = datetime.fromtimestamp(record.stat().st_mtime, timezone.utc)
+        return self._result(ended - timedelta(seconds=seconds), seconds, found)
+
+    def _measured(self) -> dict[str, Any]:
+        """Values, checkpoint and record of a run that ended well.
+
+        Raises:
+            ResultsError: the record contradicts the recipe, a metric is absent, or there is no checkpoint.
+        """
+        record = read_record(self.folder)
+        for what, planned, actual in (
+            ("effective batch", self.identity.effective_batch, record.effective_batch),
+            ("precision", self.identity.precision, record.precision),
+        ):
+            if planned != actual:
+                raise ResultsError(f"the run's {what} was {actual}, the recipe's is {planned}")
+        found: dict[str, Any] = {"run": record, "n": record.num_val_images or None}
+        if record.checkpoint is not None and (self.folder / record.checkpoint).is_file():
+            found["checkpoint"] = Checkpoint.of(self.folder / record.checkpoint)
+        notes = ["resumed: elapsed time and peak memory are of its last part"] if self.resumed else []
+        if self.card is None:
+            if "checkpoint" not in found:
+                raise ResultsError(f"the pre-training left no checkpoint ({RECORD} names {record.checkpoint})")
+        else:
+            found["values"] = {metric.key: metric.read(record.metrics) for metric in self.card.metrics}
+            expected = self.card.splits[self.card.evaluated_on]
+            if record.num_val_images not in (None, expected):
+                notes.append(f"measured on {record.num_val_images} images; the card says {expected}")
+        return {**found, "notes": tuple(notes)}
+
+    def _result(self, started: datetime, seconds: float, found: dict[str, Any]) -> Result:
+        return Result(
+            suite=self.suite,
+            pretraining=self.cell.pretraining,
+            task=self.cell.task,
+            seed=self.cell.seed,
+            identity=self.identity,
+            key=self.identity.key,
+            elapsed_s=round(seconds, 2),
+            provenance=self.provenance,
+            command=self.command,
+            config=self.config,
+            started=started,
+            finished=datetime.now(timezone.utc),
+            **found,
+        )

@@ -1,0 +1,102 @@
+"""A config as content: resolved, with everything left out that does not move a number, and hashed."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixedae.errors import ConfigError
+
+DATA_PREFIX = "MIXEDAE_DATA_"
+# Keys that say where a run lands, what it prints or what the harness sets itself, and so are no part of the recipe.
+NOT_RECIPE = (
+    ("work_dir",),
+    ("resume",),
+    ("launcher",),
+    ("log_level",),
+    ("log_processor",),
+    ("visualizer",),
+    ("vis_backends",),
+    ("randomness", "seed"),
+    ("model", "backbone", "init_cfg", "checkpoint"),
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the cache key needs to know of a config.
+
+    Attributes:
+        hash: sha256 of the resolved config without :data:`NOT_RECIPE` and without data folders.
+        batch: images in one optimizer step of one process (loader's batch x accumulation).
+        precision: ``fp32``, ``amp-fp16`` or ``amp-bf16``.
+    """
+
+    hash: str
+    batch: int
+    precision: str
+
+
+@contextmanager
+def _default_data_roots() -> Iterator[None]:
+    """Hide MIXEDAE_DATA_*: the data's place is no part of a recipe, its content is fingerprinted instead."""
+    hidden = {key: os.environ.pop(key) for key in list(os.environ) if key.startswith(DATA_PREFIX)}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def _plain(value: Any) -> str:
+    """A stable text for what JSON does not know: classes and functions by name, the rest by repr."""
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return repr(value)
+
+
+def _drop(tree: dict[str, Any], path: tuple[str, ...]) -> None:
+    *parents, last = path
+    for key in parents:
+        tree = tree.get(key)  # type: ignore[assignment]
+        if not isinstance(tree, dict):
+            return
+    tree.pop(last, None)
+
+
+def precision_of(optim_wrapper: dict[str, Any]) -> str:
+    """``fp32``, ``amp-fp16`` or ``amp-bf16``: what mmengine's optimizer wrapper computes in."""
+    if "AmpOptimWrapper" not in str(optim_wrapper.get("type", "")):
+        return "fp32"
+    return "amp-bf16" if "bfloat16" in str(optim_wrapper.get("dtype")) else "amp-fp16"
+
+
+def resolve(path: Path) -> Recipe:
+    """Resolve a config (bases, variables) and take what the cache key needs. Imports mmengine.config, but no torch.
+
+    Raises:
+        ConfigError: the file is absent, does not parse, or has no train_dataloader.
+    """
+    if not path.is_file():
+        raise ConfigError(f"config {path} does not exist")
+    from mmengine.config import Config
+
+    try:
+        with _default_data_roots():
+            tree = Config.fromfile(path, import_custom_modules=False).to_dict()
+    except Exception as error:  # a config is Python: anything can happen in it
+        raise ConfigError(f"config {path} does not resolve: {type(error).__name__}: {error}") from None
+    loader, wrapper = tree.get("train_dataloader"), tree.get("optim_wrapper")
+    if not isinstance(loader, dict) or "batch_size" not in loader or not isinstance(wrapper, dict):
+        raise ConfigError(f"config {path} has no train_dataloader.batch_size or no optim_wrapper: is it a leaf config?")
+    for key in NOT_RECIPE:
+        _drop(tree, key)
+    text = json.dumps(tree, sort_keys=True, default=_plain)
+    return Recipe(
+        hash=hashlib.sha256(text.encode()).hexdigest(),
+        batch=int(loader["batch_size"]) * int(wrapper.get("accumulative_counts", 1)),
+        precision=precision_of(wrapper),
+    )

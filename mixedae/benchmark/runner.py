@@ -1,0 +1,277 @@
+"""Running a suite: each cell its own process, a cell that fails costs only itself, an interrupted suite continues."""
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from types import FrameType
+
+from mixedae.benchmark.attempt import LOCK, attempted, has_checkpoint, prepare
+from mixedae.benchmark.board import Board
+from mixedae.benchmark.cards import Metric
+from mixedae.benchmark.files import FileLock
+from mixedae.benchmark.outcome import Plan
+from mixedae.benchmark.process import TrainingProcess, terminate
+from mixedae.benchmark.provenance import collect, cores
+from mixedae.benchmark.results import Identity, Result
+from mixedae.benchmark.suites import RANDOM, Cell
+from mixedae.benchmark.views import CellView
+from mixedae.benchmark.workspace import State, Workspace
+from mixedae.errors import ConfigError, MixedAEError, ResultsError
+
+TRAINER = (sys.executable, "tools/train.py")
+
+
+@dataclass
+class _Run:
+    """A cell whose process runs, and the lock that it holds."""
+
+    plan: Plan
+    process: TrainingProcess
+    lock: FileLock
+    started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+
+
+class SuiteRunner:
+    """Runs the cells of a workspace that are not done.
+
+    Args:
+        workspace: the suite and its folder.
+        board: shows what happens.
+        trainer: the command in front of ``CONFIG --work-dir D ...``.
+        poll: seconds between two looks at the children.
+        grace: seconds that children get to end after an interrupt.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        board: Board,
+        trainer: Sequence[str] = TRAINER,
+        poll: float = 0.2,
+        grace: float = 10.0,
+    ) -> None:
+        self.workspace = workspace
+        self.suite = workspace.suite
+        self.board = board
+        self.trainer = tuple(trainer)
+        self.poll = poll
+        self.grace = grace
+        self.workers = min(self.suite.workers, cores())
+        self.views: dict[Cell, CellView] = {}
+        self._interrupted: int | None = None
+        self._running: list[_Run] = []
+
+    def run(self, cells: list[Cell]) -> int:
+        """Run what is not done.
+
+        Args:
+            cells: the cells, each transfer's pre-training among them.
+
+        Returns:
+            The exit status: 0, 1 where a cell failed, 128 + signal after an interrupt.
+        """
+        self.started = datetime.now(timezone.utc)
+        self.provenance = collect(self.workspace.root)
+        self.views.update({cell: self._look(cell) for cell in cells})
+        with self._signals(), self.board:
+            self.board.begin(self.views, self.workers)
+            try:
+                while self._interrupted is None and any(view.open for view in self.views.values()):
+                    self._harvest()
+                    self._start()
+                    for run in self._running:
+                        self.views[run.plan.cell].watch(run.process.elapsed, run.process.progress())
+                    self.board.refresh()
+                    time.sleep(self.poll)
+            finally:
+                self._stop()
+            self.board.end(self._interrupted)
+        if self._interrupted is not None:
+            return 128 + self._interrupted
+        return int(any(view.state in ("failed", "blocked") for view in self.views.values()))
+
+    def command(self, cell: Cell, resume: bool = False) -> tuple[str, ...]:
+        """The command line of a cell, to be run in the repository's root.
+
+        Raises:
+            ResultsError: the cell's pre-training is not done, so there are no weights to name.
+            ConfigError: the weights' path cannot be given to mmengine.
+        """
+        options = [f"randomness.seed={cell.seed}"]
+        if cell.task is not None:
+            options.append(f"model.backbone.init_cfg.checkpoint={self._checkpoint(cell)}")
+        command = [*self.trainer, self.suite.config_of(cell), "--work-dir", str(self.workspace.dir(cell))]
+        return (*command, *(["--resume"] if resume else []), "--cfg-options", *options)
+
+    def _checkpoint(self, cell: Cell) -> str:
+        parent = self.suite.parent_of(cell)
+        if parent is None:
+            return RANDOM
+        state = self.workspace.state(parent)
+        if state.kind != "done" or state.result is None or state.result.checkpoint is None:
+            raise ResultsError(f"the pre-training of {cell.name} is not done: {state.reason}")
+        path = self.workspace.dir(parent) / state.result.checkpoint.file
+        if path.is_relative_to(self.workspace.root):
+            path = path.relative_to(self.workspace.root)
+        if odd := set(" ,[](){}'\"") & set(str(path)):  # --cfg-options would drop blanks and make lists of the rest
+            raise ConfigError(f"{path} has {' '.join(map(repr, sorted(odd)))} in it; choose a --work-dir without")
+        return str(path)
+
+    def _environment(self) -> dict[str, str]:
+        """The children's variables: data folders, threads, and what must be set before Python and cuBLAS start."""
+        threads = str(max(1, cores() // self.workers))
+        return {
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "PYTHONHASHSEED": "0",
+            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+            "PYTHONUNBUFFERED": "1",
+            **self.workspace.data.environment(),
+        }
+
+    # -- from waiting to running ------------------------------------------------------------------------------------
+
+    def _look(self, cell: Cell) -> CellView:
+        """A cell's view before anything runs: done cells are taken as they are."""
+        state, view = self.workspace.state(cell), CellView(cell)
+        if state.kind == "done" and state.result is not None:
+            view.finish("cached", state.result, self._metrics(cell))
+        elif state.kind in ("stale", "damaged", "failed"):
+            view.note = f"runs again: {state.reason}"
+        return view
+
+    def _metrics(self, cell: Cell) -> Sequence[Metric]:
+        return self.suite.cards[cell.task].metrics if cell.task else ()
+
+    def _start(self) -> None:
+        """Start cells while there are free workers; cells that another process runs are looked at again each time."""
+        for cell, view in self.views.items():
+            if view.state not in ("waiting", "elsewhere"):
+                continue
+            parent = self.suite.parent_of(cell)
+            if parent is not None and (before := self.views[parent]).state == "failed":
+                self._fail(cell, f"not run: pre-training failed ({before.reason})", blocked=True)
+            elif len(self._running) < self.workers and (parent is None or self.views[parent].done):
+                self._try(cell)
+
+    def _try(self, cell: Cell) -> None:
+        """Take the cell's lock, look again at what is on disk, and start the cell if its result is still missing."""
+        lock = FileLock(self.workspace.dir(cell) / LOCK)
+        if not lock.acquire():
+            if self.views[cell].state != "elsewhere":
+                self.views[cell].elsewhere(lock.holder())
+                self.board.event(self.views[cell])
+            return
+        try:
+            self.workspace.forget()  # configs and data may have changed since the suite started
+            if self._settle(cell, self.workspace.state(cell), lock):
+                lock.release()
+        except (MixedAEError, OSError) as error:
+            lock.release()
+            self._fail(cell, f"{type(error).__name__}: {error}")
+
+    def _settle(self, cell: Cell, state: State, lock: FileLock) -> bool:
+        """Take the result that is there or can be had at once, else launch. Returns whether the lock is free again."""
+        if state.kind == "done" and state.result is not None:  # another process was faster
+            self._close(cell, state.result, "cached")
+            return True
+        if state.kind == "failed" and state.result is not None and state.result.finished > self.started:
+            self._fail(cell, state.reason)  # it failed in another process just now: not twice in one go
+            return True
+        identity = self.workspace.identity(cell)
+        if identity is None:
+            raise ResultsError(
+                f"the pre-training of {cell.name} changed meanwhile ({state.reason}); start the suite again"
+            )
+        plan = self._plan(cell, identity)
+        if (adopted := plan.adopt()) is not None:
+            adopted.write(plan.folder)
+            self._close(cell, adopted)
+            return True
+        goes_on = (
+            state.kind in ("missing", "failed") and attempted(plan.folder, identity) and has_checkpoint(plan.folder)
+        )
+        self._launch(self._plan(cell, identity, resume=goes_on and cell.task is None), lock)
+        return False
+
+    def _plan(self, cell: Cell, identity: Identity, resume: bool = False) -> Plan:
+        return Plan(
+            suite=self.suite.name,
+            cell=cell,
+            card=self.suite.cards[cell.task] if cell.task else None,
+            identity=identity,
+            folder=self.workspace.dir(cell),
+            command=self.command(cell, resume),
+            config=self.suite.config_of(cell),
+            provenance=self.provenance,
+            resumed=resume,
+        )
+
+    def _launch(self, plan: Plan, lock: FileLock) -> None:
+        prepare(plan.folder, plan.identity, plan.resumed)
+        process = TrainingProcess(plan.command, self.workspace.root, plan.folder, self._environment(), lock.fileno)
+        self._running.append(_Run(plan, process, lock))
+        self.views[plan.cell].start("resumed" if plan.resumed else "")
+        self.board.event(self.views[plan.cell])
+
+    # -- from running to done ---------------------------------------------------------------------------------------
+
+    def _harvest(self) -> None:
+        """Turn processes that ended into results."""
+        for run in list(self._running):
+            status = run.process.poll()
+            if status is None:
+                continue
+            self._running.remove(run)
+            cell = run.plan.cell
+            try:
+                result = run.plan.conclude(status, run.started, run.process.elapsed)
+                if result.status == "failed" and run.plan.resumed:
+                    # What it resumed from may be damaged: once more from the start, under the same lock.
+                    self.views[cell].note = f"could not resume ({result.reason}); starts anew"
+                    self._launch(replace(run.plan, command=self.command(cell), resumed=False), run.lock)
+                    continue
+                result.write(run.plan.folder)
+                self._close(cell, result)
+            except (MixedAEError, OSError) as error:
+                self._fail(cell, f"{type(error).__name__}: {error}")
+            run.lock.release()
+
+    def _close(self, cell: Cell, result: Result, state: str = "done") -> None:
+        if result.status == "failed":
+            self._fail(cell, result.reason or "")
+            return
+        self.views[cell].finish("cached" if state == "cached" else "done", result, self._metrics(cell))
+        self.board.event(self.views[cell])
+
+    def _fail(self, cell: Cell, reason: str, blocked: bool = False) -> None:
+        self.views[cell].fail("blocked" if blocked else "failed", reason)
+        self.board.event(self.views[cell])
+
+    # -- interrupts -------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM end the loop at its next turn, so that nothing is cut in the middle."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self._interrupted = number
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self) -> None:
+        """End what still runs; its folder keeps its checkpoints and its attempt, and gets no result."""
+        terminate([run.process for run in self._running], self.grace)
+        for run in self._running:
+            self.views[run.plan.cell].state = "waiting"
+            run.lock.release()
+        self._running = []

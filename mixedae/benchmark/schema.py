@@ -1,0 +1,80 @@
+"""Strict pydantic models for the YAML and JSON files of the benchmark; errors name the nearest known key."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from mixedae.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The half-sentence that helps with an unknown name: the nearest known one, or all of them."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1)
+    return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(names) or 'none'}"
+
+
+class Strict(BaseModel):
+    """A frozen model in which an unknown key is an error that names the nearest known one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys_only(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise ConfigError(f"unknown key `{key}`; {nearest(str(key), cls.model_fields)}")
+        return data
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, where YAML would keep the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ConfigError(f"key `{key}` is given twice (line {node.start_mark.line + 1} onwards)")
+        return super().construct_mapping(node, deep)
+
+
+def explain(error: ValidationError) -> str:
+    """The complaints of pydantic in one line: where in the file, and what is wrong there."""
+    lines = []
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        lines.append(f"{place}: {message}" if place else message)
+    return "; ".join(lines)
+
+
+def load_yaml(path: Path, model: type[M]) -> M:
+    """Read a YAML file into a strict model.
+
+    Args:
+        path: the file.
+        model: the pydantic model that describes it.
+
+    Raises:
+        ConfigError: the file is absent, not YAML, or does not follow the model; the message says where.
+    """
+    if not path.is_file():
+        near = nearest(path.stem, (other.stem for other in path.parent.glob("*.yaml")))
+        raise ConfigError(f"{path} does not exist; {near}")
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        return model.model_validate(data)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {explain(error)}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None

@@ -1,0 +1,199 @@
+"""Suites: pre-trainings x tasks x seeds, and the cells that they name."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from mixedae.benchmark.cards import PRETRAIN, DataPart, Name, TaskCard, load_card
+from mixedae.benchmark.published import Published, PublishedRef, load_published
+from mixedae.benchmark.schema import Strict, load_yaml, nearest
+from mixedae.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]  # the package is installed editable: the repository's root
+BENCHMARK = ROOT / "mm_configs" / "benchmark"
+RANDOM = "random"  # the checkpoint argument of the explicit random baseline
+
+
+class Pretraining(Strict):
+    """One row of the table: a pre-training recipe, or random initialisation.
+
+    Attributes:
+        title: what the table prints; default: the name.
+        config: pre-training config, relative to the repository's root.
+        random: True instead of a config: a randomly initialised backbone.
+        published: its counterpart in a published table.
+    """
+
+    title: str | None = None
+    config: str | None = None
+    random: bool = False
+    published: PublishedRef | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "Pretraining":
+        if self.random == (self.config is not None):
+            raise ConfigError("give either `config: PATH` or `random: true`")
+        return self
+
+
+class TaskRef(Strict):
+    """A task of a suite: its card (a plain name will do), and a config that replaces the card's recipe."""
+
+    task: Name
+    config: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_name(cls, data: Any) -> Any:
+        return {"task": data} if isinstance(data, str) else data
+
+
+class Suite(Strict):
+    """What to compare.
+
+    Attributes:
+        title: one line for people.
+        notes: footnotes of the table.
+        watermark: printed with every rendering of the table.
+        pretrainings: the rows, in order.
+        pretraining_data: what every pre-training reads; the same for all, or the comparison would not be one.
+        baseline: the pre-training to which differences are taken.
+        tasks: card names, or ``{task: NAME, config: PATH}``.
+        seeds: each seed pre-trains once and transfers once.
+        workers: cells that run at the same time; the cores are shared between them.
+    """
+
+    title: str
+    notes: tuple[str, ...] = ()
+    watermark: str | None = None
+    pretrainings: Annotated[dict[Name, Pretraining], Field(min_length=1)]
+    pretraining_data: DataPart | None = None
+    baseline: Name | None = None
+    tasks: Annotated[tuple[TaskRef, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    workers: Annotated[int, Field(ge=1)] = 1
+    _path: Path = PrivateAttr(default=Path())
+    _cards: dict[str, TaskCard] = PrivateAttr(default_factory=dict)
+    _published: Published = PrivateAttr(default_factory=lambda: Published(tables={}))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Suite":
+        if self.baseline is not None and self.baseline not in self.pretrainings:
+            raise ConfigError(
+                f"baseline `{self.baseline}` is no pre-training; {nearest(self.baseline, self.pretrainings)}"
+            )
+        if self.pretraining_data is None and any(p.config for p in self.pretrainings.values()):
+            raise ConfigError(
+                "pretraining_data is missing: say which data the pre-trainings read, {name: NAME, paths: [...]}"
+            )
+        names = [ref.task for ref in self.tasks]
+        for what, items in (("task", names), ("seed", [str(seed) for seed in self.seeds])):
+            if twice := [item for item in items if items.count(item) > 1]:
+                raise ConfigError(f"{what} `{twice[0]}` is listed twice")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The file's stem: the folder of the suite's results."""
+        return self._path.stem
+
+    @property
+    def cards(self) -> dict[str, TaskCard]:
+        """The tasks' cards by name, in the suite's order."""
+        return self._cards
+
+    @property
+    def published(self) -> Published:
+        """The published numbers beside the suite."""
+        return self._published
+
+    def title_of(self, pretraining: str) -> str:
+        """What the table prints for a pre-training."""
+        return self.pretrainings[pretraining].title or pretraining
+
+    def config_of(self, cell: "Cell") -> str:
+        """The config that a cell trains, relative to the repository's root."""
+        if cell.task is None:
+            return self.pretrainings[cell.pretraining].config or ""
+        override = next(ref.config for ref in self.tasks if ref.task == cell.task)
+        return override or self.cards[cell.task].recipe
+
+    def data_of(self, cell: "Cell") -> DataPart:
+        """What a cell reads."""
+        if cell.task is not None:
+            return self.cards[cell.task].data
+        assert self.pretraining_data is not None  # checked when the suite was read
+        return self.pretraining_data
+
+    def cells(self, seeds: tuple[int, ...] | None = None) -> list["Cell"]:
+        """All cells, seed by seed: pre-trainings first, then the transfers that wait for them."""
+        cells = []
+        for seed in self.seeds if seeds is None else seeds:
+            trained = [name for name, pretraining in self.pretrainings.items() if pretraining.config]
+            cells += [Cell(name, None, seed) for name in trained]
+            cells += [Cell(name, task, seed) for task in self.cards for name in self.pretrainings]
+        return cells
+
+    def parent_of(self, cell: "Cell") -> "Cell | None":
+        """The pre-training cell that a transfer waits for; None for a pre-training and for the random baseline."""
+        if cell.task is None or self.pretrainings[cell.pretraining].random:
+            return None
+        return Cell(cell.pretraining, None, cell.seed)
+
+    def select(self, cells: list["Cell"], pattern: str | None) -> list["Cell"]:
+        """The cells that match ``pattern`` (shell wildcards, or a part of the name), with the pre-trainings they need.
+
+        Raises:
+            ConfigError: nothing matches.
+        """
+        if pattern is None:
+            return cells
+        wanted = {cell for cell in cells if fnmatch(cell.name, pattern) or pattern in cell.name}
+        if not wanted:
+            raise ConfigError(f"--only {pattern} matches no cell; cells: {', '.join(cell.name for cell in cells)}")
+        wanted |= {parent for cell in wanted if (parent := self.parent_of(cell))}
+        return [cell for cell in cells if cell in wanted]
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One training run: a pre-training (``task`` None) or a transfer of it, with one seed."""
+
+    pretraining: str
+    task: str | None
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """``<pretraining>/<task>/seed_<n>``: its folder below the suite's, and what ``--only`` matches."""
+        return f"{self.pretraining}/{self.kind}/seed_{self.seed}"
+
+    @property
+    def kind(self) -> str:
+        """The task's name, or ``pretrain``."""
+        return self.task or PRETRAIN
+
+
+def load_suite(path: Path) -> Suite:
+    """Read a suite, its cards and the published numbers that its pre-trainings name.
+
+    Cards are looked up in ``../tasks`` beside the suite's folder, then among the project's own.
+
+    Raises:
+        ConfigError: the suite, one of its cards or a reference to a published row is wrong.
+    """
+    suite = load_yaml(path, Suite)
+    own = path.resolve().parent.parent
+    suite._path = path.resolve()
+    for ref in suite.tasks:
+        beside = own / "tasks" / f"{ref.task}.yaml"
+        suite._cards[ref.task] = load_card(beside if beside.is_file() else BENCHMARK / "tasks" / f"{ref.task}.yaml")
+    beside = own / "published.yaml"
+    suite._published = load_published(beside if beside.is_file() else BENCHMARK / "published.yaml")
+    for pretraining in suite.pretrainings.values():
+        if pretraining.published is not None:
+            suite._published.row(pretraining.published)
+    return suite

@@ -1,0 +1,124 @@
+"""Datasets on disk against the config, before anything heavy is imported."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixedae.errors import DataError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")  # mmpretrain's CustomDataset
+CLASS_FOLDERS = ("CustomDataset", "ImageNet", "ImageNet21k")
+SEGMENTATION = ("BaseSegDataset", "ADE20KDataset")
+IMAGENET_CLASSES = 1000
+WHERE = (
+    "Roots come from the environment: MIXEDAE_DATA_MINI, _IMAGENET, _ADE20K, _COCO, _CAMVID (bench.py: --data "
+    "NAME=DIR); `python tools/data.py mini` writes the mini benchmark"
+)
+
+
+def check_datasets(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
+    """Check that every folder and annotation file that the dataloaders name exists and holds something.
+
+    Folders of classes (ImageNet's layout) must have pictures in every class, and the same classes in every split:
+    labels are the places of the names in the alphabet, so that one missing folder shifts all labels after it, without
+    a word. Segmentation folders must have a mask for every picture.
+
+    Args:
+        cfg: the resolved config.
+        splits: of ``train``, ``val`` and ``test``.
+
+    Raises:
+        DataError: naming split and path.
+    """
+    classes: dict[str, list[str]] = {}
+    for split in splits:
+        loader = cfg.get(f"{split}_dataloader")
+        for dataset in leaf_datasets(loader["dataset"]) if loader else ():
+            found = _check_dataset(dataset, split)
+            if found is not None:
+                classes[split] = found
+    if {"train", "val"} <= classes.keys() and classes["train"] != classes["val"]:
+        only = sorted(set(classes["train"]) ^ set(classes["val"]))
+        raise DataError(
+            f"train has {len(classes['train'])} class folders and val {len(classes['val'])}; {len(only)} are in one of "
+            f"them only ({', '.join(only[:5])}): every label after them would be shifted. Give both the same folders"
+        )
+
+
+def leaf_datasets(dataset: Any) -> Iterator[Any]:
+    """The datasets inside wrappers such as RepeatDataset and ConcatDataset.
+
+    Args:
+        dataset: a dataset's config.
+
+    Yields:
+        Configs that have data of their own.
+    """
+    inner = [dataset["dataset"]] if dataset.get("dataset") else dataset.get("datasets") or []
+    if not inner:
+        yield dataset
+    for child in inner:
+        yield from leaf_datasets(child)
+
+
+def _check_dataset(dataset: Any, split: str) -> list[str] | None:
+    """Check one dataset; the names of its class folders, if it has such."""
+    kind = str(dataset.get("type")).split(".")[-1]
+    root = Path(dataset.get("data_root") or "")
+    if not root.is_dir():
+        raise DataError(f"{split} data ({kind}): folder {root} does not exist. {WHERE}")
+    ann_file = dataset.get("ann_file") or ""
+    if kind == "ImageNet" and not ann_file and (root / "meta" / f"{dataset.get('split')}.txt").is_file():
+        ann_file = f"meta/{dataset['split']}.txt"  # mmpretrain takes it where it is
+    if ann_file and not ((root / ann_file).is_file() and (root / ann_file).stat().st_size):
+        raise DataError(f"{split} data ({kind}): annotation file {root / ann_file} does not exist or is empty. {WHERE}")
+    prefix = dataset.get("data_prefix") or dataset.get("split") or ""
+    folders = {key: root / sub for key, sub in (prefix if isinstance(prefix, dict) else {"": prefix}).items()}
+    for folder in folders.values():
+        if not folder.is_dir():
+            raise DataError(f"{split} data ({kind}): folder {folder} does not exist. {WHERE}")
+        if not any(path.is_file() for path in folder.rglob("*")):
+            raise DataError(f"{split} data ({kind}): folder {folder} holds no file. {WHERE}")
+    if kind in SEGMENTATION and not ann_file and {"img_path", "seg_map_path"} <= folders.keys():
+        _check_masks(dataset, split, folders["img_path"], folders["seg_map_path"])
+    if kind in CLASS_FOLDERS and not ann_file and dataset.get("with_label", True) and len(folders) == 1:
+        return _check_classes(dataset, split, kind, next(iter(folders.values())))
+    return None
+
+
+def _check_classes(dataset: Any, split: str, kind: str, folder: Path) -> list[str]:
+    suffixes = tuple(dataset.get("extensions") or IMAGE_SUFFIXES)
+    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    empty = [name for name in classes if not _has_picture(folder / name, suffixes)]
+    if empty:
+        raise DataError(
+            f"{split} data: {len(empty)} of {len(classes)} classes in {folder} are empty ({', '.join(empty[:5])}); "
+            "expected at least one picture in each"
+        )
+    given = (dataset.get("metainfo") or {}).get("classes")
+    expected = len(given) if given else IMAGENET_CLASSES if kind == "ImageNet" else None
+    if not classes or (expected is not None and len(classes) != expected):
+        raise DataError(
+            f"{split} data: {len(classes)} class folders in {folder}; expected "
+            f"{expected if expected is not None else 'at least one'}, each with that class's pictures"
+        )
+    return classes
+
+
+def _has_picture(folder: Path, suffixes: tuple[str, ...]) -> bool:
+    return any(name.lower().endswith(suffixes) for _, _, names in os.walk(folder) for name in names)
+
+
+def _check_masks(dataset: Any, split: str, images: Path, masks: Path) -> None:
+    suffix, mask_suffix = dataset.get("img_suffix", ".jpg"), dataset.get("seg_map_suffix", ".png")
+    stems = {str(path.relative_to(images)).removesuffix(suffix) for path in images.rglob(f"*{suffix}")}
+    found = {str(path.relative_to(masks)).removesuffix(mask_suffix) for path in masks.rglob(f"*{mask_suffix}")}
+    lacking = sorted(stems - found)
+    if not stems:
+        raise DataError(f"{split} data: no *{suffix} in {images}; is img_suffix right?")
+    if lacking:
+        raise DataError(
+            f"{split} data: {len(lacking)} of {len(stems)} pictures in {images} have no mask in {masks} "
+            f"(such as {lacking[0]}{mask_suffix})"
+        )

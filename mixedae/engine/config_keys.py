@@ -1,0 +1,95 @@
+"""Unknown keys in the configs of this project's types, told with the nearest known key."""
+
+import inspect
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from mmengine.registry import Registry
+
+import mixedae.registry
+from mixedae.errors import ConfigError
+
+TAKEN_BY_MMENGINE = frozenset({"type", "_scope_", "priority"})
+
+
+def check_known_keys(cfg: Any) -> None:
+    """Compare every ``dict(type='mixedae.X', ...)`` in a config with the arguments of X.
+
+    Args:
+        cfg: the resolved config.
+
+    Raises:
+        ConfigError: unknown type or key.
+    """
+    for path, node in walk(cfg):
+        kind = node.get("type")
+        if not (isinstance(kind, str) and kind.startswith(f"{mixedae.registry.SCOPE}.")):
+            continue
+        known = set(arguments(registered(kind, path)))
+        for key in node.keys() - known - TAKEN_BY_MMENGINE:
+            near = get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+            raise ConfigError(f"{path or 'the config'} ({kind}) has the unknown key {key!r}; {hint}")
+
+
+def walk(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dict inside a config, with its path.
+
+    Args:
+        node: a config, dict, list or value.
+        path: of ``node``.
+
+    Yields:
+        Pairs such as ``('model.backbone', {...})``.
+    """
+    if hasattr(node, "keys"):
+        yield path, node
+        for key in node.keys():  # noqa: SIM118  # mmengine's Config iterates over keys only through keys()
+            yield from walk(node[key], f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list | tuple):
+        for i, item in enumerate(node):
+            yield from walk(item, f"{path}[{i}]")
+
+
+def registered(kind: str, path: str = "") -> type:
+    """The class that a config names.
+
+    Args:
+        kind: such as ``mixedae.MixedAE``.
+        path: where it is named, for the message.
+
+    Returns:
+        The class.
+
+    Raises:
+        ConfigError: this project has no such type.
+    """
+    name = kind.split(".", 1)[1]
+    known: dict[str, type] = {}
+    for registry in vars(mixedae.registry).values():
+        if isinstance(registry, Registry) and registry.scope == mixedae.registry.SCOPE:
+            registry.import_from_location()
+            known.update(registry.module_dict)
+    if name not in known:
+        near = get_close_matches(name, known, 1, 0) or ["nothing"]
+        raise ConfigError(f"{path or 'the config'}: unknown type {kind!r}; did you mean 'mixedae.{near[0]}'?")
+    return known[name]
+
+
+def arguments(kind: type) -> Iterator[str]:
+    """Names of the keyword arguments that a class takes, through ``**kwargs`` also those of its parents.
+
+    Args:
+        kind: a class.
+
+    Yields:
+        Names.
+    """
+    for parent in kind.__mro__:
+        if "__init__" not in vars(parent):
+            continue
+        parameters = list(inspect.signature(vars(parent)["__init__"]).parameters.values())[1:]
+        yield from (p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return

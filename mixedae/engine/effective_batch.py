@@ -1,0 +1,210 @@
+"""The learning rate follows from the effective batch, or the run does not start.
+
+mmengine scales the learning rate by processes x images only: with gradient accumulation it is too low by that factor,
+and with ``auto_scale_lr`` switched off, as upstream's configs have it, one GPU trains with the learning rate for
+sixty-four.
+
+References:
+    Linear scaling rule, arXiv 1706.02677; base learning rates for 256 images, MAE, arXiv 2111.06377, appendix A.1.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mixedae.engine.quiet import NOTICE
+from mixedae.errors import ConfigError
+from mixedae.registry import HOOKS
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How many images an optimizer step sees.
+
+    Attributes:
+        processes: world size.
+        images: per process and iteration.
+        accumulation: iterations per optimizer step.
+    """
+
+    processes: int
+    images: int
+    accumulation: int
+
+    @property
+    def effective(self) -> int:
+        """Images per optimizer step."""
+        return self.processes * self.images * self.accumulation
+
+    def __str__(self) -> str:
+        plural = "process" if self.processes == 1 else "processes"
+        return (
+            f"effective batch {self.effective} = {self.processes} {plural} x {self.images} images x "
+            f"{self.accumulation} accumulation"
+        )
+
+
+def batch_of(runner: Runner) -> Batch:
+    """The batch that a runner trains with.
+
+    Args:
+        runner: with its optimizer wrapper built.
+
+    Returns:
+        Its arithmetic.
+    """
+    loader = runner.train_dataloader
+    images = loader.batch_size or loader.batch_sampler.batch_size  # mmdet's loaders have a batch sampler
+    return Batch(runner.world_size, images, runner.optim_wrapper._accumulative_counts)
+
+
+def peak_lr(optim_wrapper: OptimWrapper) -> float:
+    """The learning rate of parameters with scale 1, before schedulers.
+
+    Args:
+        optim_wrapper: of one optimizer.
+
+    Returns:
+        The largest over all groups.
+    """
+    groups = optim_wrapper.optimizer.param_groups
+    return max(group.get("initial_lr", group["lr"]) for group in groups)
+
+
+@HOOKS.register_module()
+class EffectiveBatchHook(Hook):
+    """Makes the learning rate follow from the effective batch, prints the arithmetic, and refuses what contradicts it.
+
+    With ``auto_scale_lr=dict(base_batch_size=B, enable=True)`` the optimizer's ``lr`` is for B images, and becomes
+    lr x effective batch / B: mmengine has applied processes x images / B by then, the hook adds the accumulation, and
+    builds the schedulers anew from it. Without ``enable``, the effective batch must be B.
+
+    It also says where BatchNorm sees fewer images than the recipe's B, and where accumulation leaves fewer steps in a
+    number of iterations.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Bring gradient accumulation into the learning rate.
+
+        Args:
+            runner: after mmengine's ``scale_lr`` and before weights are loaded.
+        """
+        if not _trains(runner) or not _is_enabled(runner):
+            return
+        wrapper: OptimWrapper = runner.optim_wrapper
+        batch = batch_of(runner)
+        factors = [(group, batch.accumulation) for group in wrapper.optimizer.param_groups]
+        if wrapper.base_param_settings is not None:  # what mmengine logs as base_lr, and does not scale
+            factors.append((wrapper.base_param_settings, batch.effective / runner.auto_scale_lr["base_batch_size"]))
+        if all(factor == 1 for _, factor in factors):
+            return
+        for group, factor in factors:
+            for key in [key for key in group if key.startswith("initial_")]:
+                group[key.removeprefix("initial_")] = group.pop(key)  # undo the schedulers' first step
+            group["lr"] *= factor
+        if runner.param_schedulers is not None:
+            schedulers = runner.cfg.get("param_scheduler")
+            if schedulers is None:
+                raise ConfigError(
+                    "EffectiveBatchHook must build the schedulers anew and finds no param_scheduler in runner.cfg; "
+                    "make the runner with Runner.from_cfg"
+                )
+            runner.param_schedulers = runner.build_param_scheduler(schedulers)
+
+    def before_train(self, runner: Runner) -> None:
+        """Check and print; after a resume this is the checkpoint's learning rate.
+
+        Args:
+            runner: about to train.
+
+        Raises:
+            ConfigError: the optimizer's learning rate does not follow from the effective batch.
+        """
+        if not _trains(runner):
+            return
+        batch, wrapper = batch_of(runner), runner.optim_wrapper
+        lr, base = peak_lr(wrapper), (runner.auto_scale_lr or {}).get("base_batch_size")
+        configured = _configured_lr(runner)
+        if base is None or configured is None:
+            runner.logger.info(f"{batch}; lr {_number(lr)} as configured", extra=NOTICE)
+            return
+        if not _is_enabled(runner) and batch.effective != base:
+            raise ConfigError(
+                f"{batch}, but lr {_number(configured)} is for a batch of {base} and auto_scale_lr.enable is off. Set "
+                f"auto_scale_lr.enable=True (lr becomes {_number(configured * batch.effective / base)}), or "
+                f"optim_wrapper.accumulative_counts={max(1, round(base / (batch.processes * batch.images)))}"
+            )
+        expected = configured * batch.effective / base
+        off = [group for group in wrapper.optimizer.param_groups if not _follows(group, expected)]
+        if off and (len(off) == len(wrapper.optimizer.param_groups) or all("lr_scale" in group for group in off)):
+            raise ConfigError(
+                f"{batch}: expected lr {_number(expected)} = {_number(configured)} x {batch.effective} / {base}, found "
+                f"{_number(lr)} in the optimizer. A run must be resumed with the processes, batch and accumulation "
+                "that it was started with; otherwise something else changed the learning rate"
+            )
+        runner.logger.info(
+            f"{batch}; lr {_number(lr)} = {_number(configured)} x {batch.effective} / {base} "
+            f"(base lr {_number(configured * 256 / base)} for 256 images)",
+            extra=NOTICE,
+        )
+        if batch.accumulation > 1 and isinstance(runner.train_loop, IterBasedTrainLoop):
+            steps = -(-runner.max_iters // batch.accumulation)
+            runner.logger.warning(
+                f"{runner.max_iters} iterations are {steps} optimizer steps with {batch.accumulation} accumulation: "
+                "multiply iterations, warm-up and milestones by it to keep a recipe's length"
+            )
+        seen = batch_norm_images(runner.model, batch)
+        if seen is not None and seen < base:
+            runner.logger.warning(
+                f"BatchNorm normalises over {seen} images a step, the recipe's batch is {base}: accumulation does not "
+                "change that, expect a slightly different result"
+            )
+
+
+def batch_norm_images(model: nn.Module, batch: Batch) -> int | None:
+    """Over how many images BatchNorm layers normalise at least.
+
+    Args:
+        model: built, wrapped or not; outside distributed training SyncBN is BatchNorm by now.
+        batch: the run's.
+
+    Returns:
+        None if there is no such layer.
+    """
+    module: nn.Module = model.module if is_model_wrapper(model) else model  # type: ignore[assignment]
+    layers = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    if not layers:
+        return None
+    is_synced = all(isinstance(m, nn.SyncBatchNorm) for m in layers)
+    return batch.images * (batch.processes if is_synced else 1)
+
+
+def _trains(runner: Runner) -> bool:
+    """Whether this is a training run; ``runner.val`` and ``runner.test`` call before_run too."""
+    return isinstance(runner.optim_wrapper, OptimWrapper)
+
+
+def _is_enabled(runner: Runner) -> bool:
+    return bool((runner.auto_scale_lr or {}).get("enable", False))
+
+
+def _configured_lr(runner: Runner) -> float | None:
+    """The optimizer's lr as the config has it."""
+    optimizer: Any = (runner.cfg.get("optim_wrapper") or {}).get("optimizer")
+    return optimizer.get("lr") if isinstance(optimizer, dict) else None
+
+
+def _follows(group: dict, expected: float) -> bool:
+    lr = group.get("initial_lr", group["lr"])
+    return math.isclose(lr, expected * group.get("lr_scale", 1.0), rel_tol=1e-6)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"

@@ -1,0 +1,90 @@
+"""The naming schemes of ViT checkpoints, told apart by their keys and converted to mmpretrain's names.
+
+References:
+    mmpretrain ``models/backbones/vision_transformer.py`` (the names used here), timm ``models/vision_transformer.py``,
+    facebookresearch/mae ``models_mae.py`` and ``models_vit.py`` (timm's names; ``decoder_*`` when pre-trained,
+    ``fc_norm`` when fine-tuned on averaged patch tokens).
+"""
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from mixedae.errors import WeightsError
+
+MMPRETRAIN_KEY = re.compile(r"layers\.\d+\.(ln1|attn\.qkv|ffn\.layers)\.")
+TIMM_KEY = re.compile(r"blocks\.\d+\.(norm1|attn\.qkv|mlp\.fc1)\.")
+
+TIMM_TO_MMPRETRAIN = (
+    (r"^patch_embed\.proj\.", "patch_embed.projection."),
+    (r"^blocks\.(\d+)\.norm1\.", r"layers.\1.ln1."),
+    (r"^blocks\.(\d+)\.norm2\.", r"layers.\1.ln2."),
+    (r"^blocks\.(\d+)\.mlp\.fc1\.", r"layers.\1.ffn.layers.0.0."),
+    (r"^blocks\.(\d+)\.mlp\.fc2\.", r"layers.\1.ffn.layers.1."),
+    (r"^blocks\.(\d+)\.ls1\.gamma$", r"layers.\1.attn.gamma1.weight"),
+    (r"^blocks\.(\d+)\.ls2\.gamma$", r"layers.\1.ffn.gamma2.weight"),
+    (r"^blocks\.(\d+)\.attn\.(qkv|proj)\.", r"layers.\1.attn.\2."),
+    (r"^norm\.", "ln1."),
+    (r"^fc_norm\.", "ln2."),
+)
+"""Regular expressions; cls_token and pos_embed are called the same."""
+
+NOT_BACKBONE = re.compile(r"^(decoder_|mask_token$|head\.|head_dist\.)")
+"""What timm's and official MAE's state dicts hold beside the backbone."""
+
+
+def to_backbone(state_dict: Mapping[str, Tensor], prefix: str = "backbone.") -> tuple[dict[str, Tensor], str]:
+    """Find the ViT backbone in a state dict and give its tensors mmpretrain's names.
+
+    Args:
+        state_dict: of a whole model (mmpretrain's and this project's pre-training models and classifiers: keys under
+            ``prefix``), or of a bare ViT in mmpretrain's, timm's or facebookresearch/mae's names.
+        prefix: where a whole model keeps its backbone.
+
+    Returns:
+        The backbone's tensors (decoder, head and what else is not backbone are left out, see
+        :attr:`mixedae.weights.LoadReport.dropped`), and the format's name: ``mmpretrain``, ``mmpretrain-backbone``,
+        ``mae-pretrained``, ``mae-finetuned`` or ``timm``. timm's own models that average patch tokens have the same
+        keys as official MAE's fine-tuned ones and are called ``mae-finetuned`` too.
+
+    Raises:
+        WeightsError: the keys are of no ViT that is known here.
+    """
+    inside = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
+    is_whole_model = bool(prefix and inside)
+    tensors = inside if is_whole_model else dict(state_dict)
+    if any(MMPRETRAIN_KEY.match(name) for name in tensors):
+        tensors.pop("mask_token", None)  # of SimMIM's and BEiT's pre-training backbones
+        return tensors, "mmpretrain" if is_whole_model else "mmpretrain-backbone"
+    if any(TIMM_KEY.match(name) for name in tensors):
+        return _from_timm(tensors)
+    found = ", ".join(list(state_dict)[:5])
+    raise WeightsError(
+        f"the {len(state_dict)} keys are of no ViT known here (found: {found}); expected mmpretrain's names "
+        f"({prefix}layers.0.attn.qkv.weight, or without {prefix!r}), or those of timm and facebookresearch/mae "
+        "(blocks.0.attn.qkv.weight)"
+    )
+
+
+def _from_timm(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    converted = {timm_to_mmpretrain(name): value for name, value in tensors.items() if not NOT_BACKBONE.match(name)}
+    if any(name.startswith("decoder_") for name in tensors):
+        return converted, "mae-pretrained"
+    return converted, "mae-finetuned" if "fc_norm.weight" in tensors else "timm"
+
+
+def timm_to_mmpretrain(name: str) -> str:
+    """Translate one parameter name; a name that mmpretrain does not have is returned as it is.
+
+    Args:
+        name: as in timm or facebookresearch/mae, such as ``blocks.3.mlp.fc1.weight``.
+
+    Returns:
+        As in mmpretrain, such as ``layers.3.ffn.layers.0.0.weight``.
+    """
+    for pattern, replacement in TIMM_TO_MMPRETRAIN:
+        name, count = re.subn(pattern, replacement, name)
+        if count:
+            break
+    return name

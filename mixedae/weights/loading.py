@@ -1,0 +1,253 @@
+"""Strict loading of pre-trained ViTs, with a report of what happened to every tensor.
+
+mmengine loads with ``strict=False``: a checkpoint of another model or of other shapes leaves the weights random, with
+one warning. Here every tensor of the backbone must be found, but for an allow-list that belongs to the recipe.
+"""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmpretrain.models.utils import resize_pos_embed
+from torch import Tensor, nn
+
+from mixedae.errors import WeightsError
+from mixedae.weights.formats import to_backbone
+from mixedae.weights.reading import read_state_dict
+
+ALLOW_MISSING = ("ln2.*", "*.gamma1.*", "*.gamma2.*", "*gamma_[12]", "*relative_position_bias_table")
+"""What no pre-training gives and a transfer may add: MAE's new norm of averaged patch tokens (fc_norm; ``ln2`` in
+mmpretrain), LayerScale, and the zero-initialised relative position bias of the published ADE20K recipe."""
+
+ALLOW_UNUSED = ("ln1.*", "ln2.*")
+"""What a checkpoint may hold although the model has no place for it: final norms that the transfer does without."""
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What a checkpoint gave to a backbone; all names are mmpretrain's, those of ``dropped`` the file's.
+
+    Attributes:
+        path: the checkpoint.
+        format: its naming scheme, see :func:`mixedae.weights.to_backbone`.
+        matched: tensors that were copied as they are.
+        resized: position embeddings that were interpolated, with both shapes.
+        allowed_missing: tensors of the model that the checkpoint lacks and the recipe allows to be new.
+        unexpected: final norms of the checkpoint that the model has no place for.
+        dropped: tensors that are not backbone: decoder, head.
+        fingerprint: :func:`fingerprint` over ``matched``, in the file and in the model after loading.
+    """
+
+    path: str
+    format: str
+    matched: tuple[str, ...]
+    resized: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    allowed_missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    dropped: tuple[str, ...]
+    fingerprint: str
+
+    def summary(self) -> dict[str, object]:
+        """The report as plain JSON, with counts in the place of long lists."""
+        return {
+            "path": self.path,
+            "format": self.format,
+            "matched": len(self.matched),
+            "resized": {name: [list(shape) for shape in shapes] for name, shapes in self.resized.items()},
+            "allowed_missing": list(self.allowed_missing),
+            "unexpected": list(self.unexpected),
+            "dropped": dict(Counter(name.split(".")[0] for name in self.dropped)),
+            "fingerprint": self.fingerprint,
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"backbone weights from {self.path} ({self.format}), fingerprint {self.fingerprint[:12]}",
+            f"  matched {len(self.matched)} | resized {len(self.resized)} | new {len(self.allowed_missing)} | "
+            f"unused {len(self.unexpected)} | not backbone {len(self.dropped)}",
+        ]
+        lines += [f"  resized: {name} {old} -> {new}" for name, (old, new) in self.resized.items()]
+        if self.allowed_missing:
+            lines.append(f"  new, as the recipe allows: {_some(self.allowed_missing)}")
+        if self.unexpected:
+            lines.append(f"  in the file, without use in this model: {_some(self.unexpected)}")
+        return "\n".join(lines)
+
+
+def fingerprint(source: nn.Module | Mapping[str, Tensor], names: Iterable[str] | None = None) -> str:
+    """SHA-256 over names, types, shapes and bytes of tensors, whatever their order and device.
+
+    Args:
+        source: a module or a state dict.
+        names: take these tensors only; default all.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    tensors = source.state_dict() if isinstance(source, nn.Module) else source
+    digest = hashlib.sha256()
+    for name in sorted(tensors if names is None else names):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load_backbone(
+    model: nn.Module,
+    path: str | Path,
+    allow_missing: Sequence[str] = (),
+    prefix: str = "backbone.",
+    map_location: str | torch.device = "cpu",
+) -> LoadReport:
+    """Load pre-trained weights into a ViT, all of them or none.
+
+    Position embeddings of another grid are interpolated (bicubic, mmpretrain's ``resize_pos_embed``). Files do not say
+    their grid: a square number of positions is taken as a square grid, any other number must be the model's own.
+
+    Args:
+        model: a ``mmpretrain.VisionTransformer`` or a subclass; of a model with a ``backbone``, that is taken.
+        path: see :func:`mixedae.weights.read_state_dict`.
+        allow_missing: patterns (fnmatch) of tensors that may be new, beyond ``ALLOW_MISSING``.
+        prefix: where the checkpoint keeps its backbone, if it is of a whole model.
+        map_location: the device to read to; the weights end up where the model is.
+
+    Returns:
+        The report.
+
+    Raises:
+        WeightsError: a file that cannot be read, another model, depth, width or patch size, a tensor that only the
+            model or only the file has, or weights that are not finite. The model is then unchanged.
+    """
+    backbone: Any = getattr(model, "backbone", model)
+    content = read_state_dict(path, map_location)
+    try:
+        source, format_name = to_backbone(content, prefix)
+    except WeightsError as error:
+        raise WeightsError(f"checkpoint {path}: {error}") from None
+    target = backbone.state_dict()
+    new = dict(source)
+    resized: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    if "pos_embed" in source and "pos_embed" in target:
+        embed = _fit_pos_embed(source["pos_embed"], "cls_token" in source, backbone, path)
+        if embed is not source["pos_embed"]:
+            resized["pos_embed"] = (tuple(source["pos_embed"].shape), tuple(embed.shape))
+            new["pos_embed"] = embed
+    if not getattr(backbone, "with_cls_token", True):
+        new.pop("cls_token", None)
+
+    missing = [name for name in target if name not in new]
+    allowed = tuple(name for name in missing if _matches(name, (*ALLOW_MISSING, *allow_missing)))
+    extra = [name for name in new if name not in target]
+    unused = tuple(name for name in extra if _matches(name, ALLOW_UNUSED))
+    common = [name for name in target if name in new]
+    problems = {
+        "missing": [name for name in missing if name not in allowed],
+        "unexpected": [name for name in extra if name not in unused],
+        "of another shape": [
+            f"{name} {tuple(new[name].shape)} for {tuple(target[name].shape)}"
+            for name in common
+            if new[name].shape != target[name].shape
+        ],
+        "not finite": [name for name in common if not torch.isfinite(new[name]).all()],
+    }
+    if any(problems.values()):
+        raise WeightsError(
+            f"checkpoint {path} ({format_name}) does not fit the model. {_list(problems)}. The file has "
+            f"{_outline(new)}, the model has {_outline(target)}; give a checkpoint with the model's layers, width and "
+            "patch size"
+        )
+    new = {name: new[name].to(target[name].dtype) for name in common}
+    backbone.load_state_dict(new, strict=False)
+    matched = tuple(name for name in common if name not in resized)
+    kept = {id(tensor) for tensor in source.values()}
+    report = LoadReport(
+        path=str(path),
+        format=format_name,
+        matched=matched,
+        resized=resized,
+        allowed_missing=allowed,
+        unexpected=unused,
+        dropped=tuple(name for name, tensor in content.items() if id(tensor) not in kept),
+        fingerprint=fingerprint(new, matched),
+    )
+    if fingerprint(backbone, matched) != report.fingerprint:
+        raise WeightsError(
+            f"checkpoint {path}: the model's tensors differ from the file's after loading; this is a bug"
+        )
+    return report
+
+
+def load_model(model: nn.Module, path: str | Path) -> None:
+    """Load a whole trained model (backbone, neck and heads), for testing: names and shapes must agree exactly.
+
+    Args:
+        model: built from the config that the checkpoint was trained with.
+        path: see :func:`mixedae.weights.read_state_dict`.
+
+    Raises:
+        WeightsError: a file that cannot be read, or any tensor missing, unexpected or of another shape.
+    """
+    state_dict = read_state_dict(path)
+    target = model.state_dict()
+    problems = {
+        "missing": [name for name in target if name not in state_dict],
+        "unexpected": [name for name in state_dict if name not in target],
+        "of another shape": [
+            f"{name} {tuple(state_dict[name].shape)} for {tuple(value.shape)}"
+            for name, value in target.items()
+            if name in state_dict and state_dict[name].shape != value.shape
+        ],
+    }
+    if any(problems.values()):
+        raise WeightsError(
+            f"checkpoint {path} was not trained with this config. {_list(problems)}. Give the config that it belongs to"
+        )
+    model.load_state_dict(state_dict)
+
+
+def _fit_pos_embed(embed: Tensor, has_cls: bool, backbone: Any, path: str | Path) -> Tensor:
+    """The checkpoint's position embeddings (1, [1 +] N, D) on the model's grid; the same object if they fit."""
+    extra = int(has_cls)
+    if has_cls and backbone.num_extra_tokens == 0:
+        embed, extra = embed[:, 1:], 0
+    shape, grid = backbone.pos_embed.shape, tuple(backbone.patch_embed.init_out_size)
+    if embed.ndim != 3 or embed.shape[-1] != shape[-1] or extra != backbone.num_extra_tokens:
+        return embed  # the check of shapes tells
+    side = math.isqrt(embed.shape[1] - extra)
+    is_square = side * side == embed.shape[1] - extra
+    if embed.shape == shape and (grid == (side, side) or not is_square):
+        return embed
+    if not is_square:
+        raise WeightsError(
+            f"checkpoint {path}: pos_embed has {embed.shape[1] - extra} positions, no square grid, and the model has "
+            f"{shape[1] - extra}; expected a square grid, or exactly the model's"
+        )
+    return resize_pos_embed(embed, (side, side), grid, backbone.interpolate_mode, extra)
+
+
+def _list(problems: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{len(names)} {kind}: {_some(names)}" for kind, names in problems.items() if names)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _some(names: Sequence[str], limit: int = 5) -> str:
+    return ", ".join(names[:limit]) + (f", ... ({len(names) - limit} more)" if len(names) > limit else "")
+
+
+def _outline(tensors: Mapping[str, Tensor]) -> str:
+    layers = {name.split(".")[1] for name in tensors if name.startswith("layers.")}
+    projection = tensors.get("patch_embed.projection.weight")
+    if projection is None or projection.ndim != 4:
+        return f"{len(layers)} layers"
+    width, _, *patch = projection.shape
+    return f"{len(layers)} layers, width {width}, patches of {'x'.join(map(str, patch))}"

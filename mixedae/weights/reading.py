@@ -1,0 +1,152 @@
+"""Reading checkpoints as data: nothing that a file contains is ever executed, and a damaged file is refused by name.
+
+torch.load with ``weights_only=True`` refuses every pickled object but tensors and plain containers. mmengine's training
+checkpoints also hold its log history and numpy numbers, official MAE's an argparse namespace. Their names are let
+through to an inert stand-in, so that not even the code of these classes runs; there is no fallback to an unsafe load.
+"""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixedae.errors import WeightsError
+
+WRAPPERS = ("state_dict", "model")
+"""Keys under which checkpoints keep their weights: OpenMMLab's and timm's, then official MAE's."""
+
+ZIP_MAGIC = b"PK\x03\x04"
+
+IGNORED_GLOBALS = (
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "mmengine.config.config.ConfigDict",
+    "builtins.getattr",  # a HistoryBuffer pickles its own methods (min, max, mean, current) so
+    "builtins.bytes",  # an empty array
+    "builtins.slice",
+    "numpy._core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",  # numpy 1's names
+    "numpy.core.multiarray.scalar",
+    "numpy.ndarray",
+    "numpy.dtype",
+    "argparse.Namespace",
+)
+
+
+class _Ignored:
+    """Takes the place of a pickled object that is not a weight, and keeps nothing of it."""
+
+    def __new__(cls, *args: Any) -> "_Ignored":
+        return object.__new__(cls)
+
+    def __init__(self, *args: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def read_state_dict(path: str | Path, map_location: str | torch.device = "cpu") -> dict[str, Tensor]:
+    """Read the weights of a checkpoint: ``.pth`` (zip or legacy) or ``.safetensors``, recognised by its content.
+
+    The checksum of every record of a zip file is verified, so that a flipped byte is found; safetensors and PyTorch's
+    format before 1.6 have no checksums, there only truncation is found.
+
+    Args:
+        path: a local file.
+        map_location: the device of the tensors.
+
+    Returns:
+        Names and tensors, unwrapped from ``state_dict`` or ``model`` and without DistributedDataParallel's ``module.``.
+
+    Raises:
+        WeightsError: absent, empty, truncated, damaged or unsafe file, or one without weights.
+    """
+    path = Path(path).expanduser()
+    if "://" in str(path) or str(path).startswith(("http:/", "https:/")):
+        raise WeightsError(f"checkpoint {path} is not a local file; download it first and give its path")
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise WeightsError(f"checkpoint {path} {what}; expected a .pth or .safetensors file (relative to {Path.cwd()})")
+    with path.open("rb") as file:
+        head = file.read(9)
+    if not head:
+        raise WeightsError(f"checkpoint {path} is empty (0 bytes): writing it was interrupted; use an earlier one")
+    is_zip = head.startswith(ZIP_MAGIC)
+    if not is_zip and head[8:9] == b"{":  # safetensors: the header's length in 8 bytes, then JSON
+        return _unwrap(_read_safetensors(path, map_location), path)
+    if is_zip:
+        _check_zip(path)
+    return _unwrap(_read_torch(path, map_location), path)
+
+
+def _read_safetensors(path: Path, map_location: str | torch.device) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device=str(map_location))
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _check_zip(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except Exception as error:  # on damaged bytes zipfile raises nearly anything
+        raise _damaged(path, error) from error
+    if broken is not None:
+        raise _damaged(path, f"the checksum of record {broken} is wrong")
+
+
+def _read_torch(path: Path, map_location: str | torch.device) -> Any:
+    try:
+        with torch.serialization.safe_globals([(_Ignored, name) for name in IGNORED_GLOBALS]):
+            return torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # and so does torch
+        cause = str(error)
+        if any(mark in cause for mark in ("Unsupported global", "unsupported GLOBAL", "unrecognized function")):
+            found = next((line for line in cause.splitlines() if "GLOBAL" in line or "unrecognized" in line), cause)
+            raise WeightsError(
+                f"checkpoint {path} is refused as unsafe: it asks for code to be run ({found.strip()[:200]}). Expected "
+                "tensors and plain containers only; if you trust the file, save its state dict alone as .safetensors"
+            ) from None
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, cause: Exception | str) -> WeightsError:
+    text = " ".join(str(cause).split())[:200]
+    kind = f"{type(cause).__name__}: {text}" if isinstance(cause, Exception) else text
+    return WeightsError(
+        f"checkpoint {path} ({path.stat().st_size} bytes) is truncated or damaged ({kind}); "
+        "copy it again or use an earlier one"
+    )
+
+
+def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+    for key in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise WeightsError(f"checkpoint {path} holds no state dict but {_describe(content)}")
+    others = [
+        str(name) for name, value in content.items() if not isinstance(value, Tensor) or not isinstance(name, str)
+    ]
+    if others:
+        raise WeightsError(
+            f"checkpoint {path} holds no state dict: {len(others)} of its {len(content)} entries are not tensors "
+            f"({', '.join(others[:5])}); expected names and tensors, bare or under {' or '.join(WRAPPERS)}"
+        )
+    state_dict = dict(content)
+    if all(name.startswith("module.") for name in state_dict):
+        state_dict = {name.removeprefix("module."): value for name, value in state_dict.items()}
+    return state_dict
+
+
+def _describe(content: Any) -> str:
+    return "nothing" if isinstance(content, Mapping) else f"a {type(content).__name__}"

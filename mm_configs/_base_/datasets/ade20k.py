@@ -1,0 +1,54 @@
+"""ADE20K scene parsing, 150 classes: images|annotations/{training,validation} in the root.
+
+Pipelines and metric of mmseg's ``ade20k.py``, which are BEiT's. Annotation 0 is "other" and ignored.
+"""
+
+data_root = "{{$MIXEDAE_DATA_ADE20K:data/ade20k}}"
+crop_size = (512, 512)
+num_classes = 150
+scale = (2048, 512)  # short side 512, long side at most 2048
+# Pillow refuses a truncated JPEG, which OpenCV decodes to grey.
+load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
+load_annotations = dict(type="LoadAnnotations", reduce_zero_label=True)
+
+train_pipeline = [
+    load_image,
+    load_annotations,
+    dict(type="RandomResize", scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PhotoMetricDistortion"),
+    dict(type="PackSegInputs"),
+]
+test_pipeline = [
+    load_image,
+    dict(type="Resize", scale=scale, keep_ratio=True),
+    load_annotations,  # after Resize: the truth keeps its size, the prediction is brought to it
+    dict(type="PackSegInputs"),
+]
+
+loader = dict(num_workers=4, persistent_workers=True)
+train_dataloader = dict(  # batch_size: the leaf's, from the schedule
+    **loader,
+    sampler=dict(type="InfiniteSampler", shuffle=True),
+    dataset=dict(
+        type="ADE20KDataset",
+        data_root=data_root,
+        data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    **loader,
+    batch_size=1,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type="ADE20KDataset",
+        data_root=data_root,
+        data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
+test_evaluator = val_evaluator

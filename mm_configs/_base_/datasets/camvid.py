@@ -1,0 +1,73 @@
+"""CamVid as the SegNet tutorial has it, in ADE20K's layout: images|annotations/{training,validation,testing}.
+
+Mask value 0 is void and ignored, 1 to 11 are the classes. Pictures (480 x 360) are brought to 256 x 192 for a small
+model; the metric is taken at their own size, on the validation part (training ends with it) or the test part
+(tools/test.py).
+"""
+
+data_root = "{{$MIXEDAE_DATA_CAMVID:data/camvid}}"
+crop_size = (128, 128)
+scale = (256, 192)  # width, height: 32 x 24 patches of 8
+classes = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign_symbol",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+)
+load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
+load_annotations = dict(type="LoadAnnotations", reduce_zero_label=True)
+
+train_pipeline = [
+    load_image,
+    load_annotations,
+    dict(type="RandomResize", scale=scale, ratio_range=(0.75, 1.5), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PhotoMetricDistortion"),
+    dict(type="PackSegInputs"),
+]
+test_pipeline = [
+    load_image,
+    dict(type="Resize", scale=scale, keep_ratio=True),
+    load_annotations,
+    dict(type="PackSegInputs"),
+]
+
+frames = dict(type="BaseSegDataset", data_root=data_root, metainfo=dict(classes=classes), reduce_zero_label=True)
+loader = dict(num_workers=0, persistent_workers=False)
+test_loader = dict(**loader, batch_size=1, sampler=dict(type="DefaultSampler", shuffle=False))
+train_dataloader = dict(  # batch_size: the leaf's, from the schedule
+    **loader,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    drop_last=True,
+    dataset=dict(
+        **frames,
+        data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    **test_loader,
+    dataset=dict(
+        **frames,
+        data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    **test_loader,
+    dataset=dict(
+        **frames,
+        data_prefix=dict(img_path="images/testing", seg_map_path="annotations/testing"),
+        pipeline=test_pipeline,
+    ),
+)
+val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
+test_evaluator = val_evaluator

@@ -1,0 +1,99 @@
+"""A small suite on disk for the fake trainer: configs, cards, suite, data. Run as a script it runs that suite."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from mixedae.benchmark.board import Board, PlainBoard
+from mixedae.benchmark.runner import SuiteRunner
+from mixedae.benchmark.suites import load_suite
+from mixedae.benchmark.table import Comparison, compare
+from mixedae.benchmark.workspace import Workspace
+
+TRAINER = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
+POLL = 0.02
+
+
+class FakeSuite:
+    """Three pre-trainings (one random) and two tasks below ``root``."""
+
+    def __init__(self, root: Path, seeds: tuple[int, ...] = (0,), workers: int = 1) -> None:
+        self.root = root
+        for name in ("cls", "det"):
+            self.write_card(name, version=1)
+        for folder in ("pretrain", "train", "val"):
+            (root / "data" / folder).mkdir(parents=True)
+            (root / "data" / folder / "a.txt").write_text(folder)
+        for name in ("mae", "mixedae", "cls", "det"):
+            self.write_config(name)
+        self.write_suite(seeds=list(seeds), workers=workers)
+        self.folder = root / "work"
+
+    @property
+    def path(self) -> Path:
+        return self.root / "suites" / "fake.yaml"
+
+    def write_config(self, name: str, **fake: Any) -> None:
+        fake.setdefault("value", name)
+        text = f"train_dataloader = dict(batch_size=8)\noptim_wrapper = dict(type='OptimWrapper')\nfake = {fake!r}\n"
+        (self.root / f"{name}.py").write_text(text)
+
+    def write_card(self, name: str, version: int, **more: Any) -> None:
+        metrics = {
+            "cls": [{"key": "accuracy/top1", "name": "top-1"}],
+            "det": [{"key": "coco/bbox_mAP", "name": "box AP", "scale": 100, "zero_when_absent": True}],
+        }
+        card = {
+            "name": name,
+            "title": name.upper(),
+            "dataset": "none",
+            "data": {"name": "toy", "paths": ["train", "val"]},
+            "splits": {"train": 10, "val": 20},
+            "evaluated_on": "val",
+            "metrics": metrics[name],
+            "protocol": "fake",
+            "version": version,
+            "recipe": str(self.root / f"{name}.py"),
+        }
+        self._dump(self.root / "tasks" / f"{name}.yaml", card | more)
+
+    def write_suite(self, **more: Any) -> None:
+        suite = {
+            "title": "Fake",
+            "watermark": "Not real",
+            "pretraining_data": {"name": "toy", "paths": ["pretrain"]},
+            "pretrainings": {
+                "random": {"random": True, "title": "random init"},
+                "mae": {"config": str(self.root / "mae.py"), "title": "MAE"},
+                "mixedae": {"config": str(self.root / "mixedae.py"), "title": "MixedAE"},
+            },
+            "baseline": "mae",
+            "tasks": ["cls", "det"],
+        }
+        self._dump(self.path, suite | more)
+
+    @staticmethod
+    def _dump(path: Path, data: dict[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(data, sort_keys=False))
+
+    def workspace(self, **arguments: Any) -> Workspace:
+        arguments.setdefault("data", {"toy": self.root / "data"})
+        return Workspace(load_suite(self.path), arguments.pop("folder", self.folder), **arguments)
+
+    def run(self, only: str | None = None, board: Board | None = None, **arguments: Any) -> tuple[int, SuiteRunner]:
+        workspace = self.workspace(**arguments)
+        runner = SuiteRunner(workspace, board or Board(), TRAINER, poll=POLL, grace=1.0)
+        return runner.run(workspace.suite.select(workspace.cells, only)), runner
+
+    def comparison(self, **arguments: Any) -> Comparison:
+        return compare(self.workspace(need_data=False, **arguments))
+
+
+if __name__ == "__main__":
+    suite = FakeSuite.__new__(FakeSuite)
+    suite.root, suite.folder = Path(sys.argv[1]), Path(sys.argv[2])
+    sys.exit(suite.run(board=PlainBoard(Console(file=sys.stdout, width=200)))[0])

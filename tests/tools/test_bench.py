@@ -1,0 +1,132 @@
+"""tools/bench.py as a user calls it."""
+
+import importlib.util
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.benchmark.fake_suite import FakeSuite
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCH = str(ROOT / "tools" / "bench.py")
+
+
+def bench(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, BENCH, *arguments], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["ls"], ["run", "--help"]])
+def test_answers_at_once_and_without_torch(arguments: list[str]) -> None:
+    """Heavy imports show in the interpreter's own list; the clock is the best of three, for the machine may be busy."""
+    code = f"import sys, runpy; sys.argv = ['bench.py', *{arguments!r}]\n"
+    code += f"try: runpy.run_path({BENCH!r}, run_name='__main__')\n"
+    code += "finally: print('HEAVY', sorted({'torch', 'mmengine', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "HEAVY []" in done.stdout
+    seconds = []
+    for _ in range(3):
+        start = time.monotonic()
+        assert bench(*arguments).returncode == 0
+        seconds.append(time.monotonic() - start)
+    assert min(seconds) < 1.5
+
+
+def test_ls_names_suites_and_tasks() -> None:
+    out = bench("ls").stdout
+    for name in ("quickstart", "mini_long", "real_small", "mini_cls", "coco_small_cascade", "in1k_ft"):
+        assert name in out
+
+
+@pytest.fixture
+def main() -> Callable[[list[str]], int]:
+    """The tool in this process: the command line is the same, mmengine is imported once."""
+    spec = importlib.util.spec_from_file_location("bench", BENCH)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main  # type: ignore[no-any-return]
+
+
+def common(suite: FakeSuite) -> list[str]:
+    return [str(suite.path), "--work-dir", str(suite.folder), "--data", f"toy={suite.root / 'data'}"]
+
+
+def test_dry_run_and_table(
+    tmp_path: Path,
+    main: Callable[[list[str]], int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    suite = FakeSuite(tmp_path)
+    assert main(["run", *common(suite), "--dry-run", "--seeds", "0,1", "--only", "mae/"]) == 0
+    out = capsys.readouterr().out
+    assert "mae/pretrain/seed_1" in out and "6 cells to run" in out
+    assert not list(tmp_path.rglob("result.json")) and not list(tmp_path.rglob("attempt.json"))
+
+    assert suite.run()[0] == 0
+    assert main(["run", *common(suite), "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("cached") == 8 and "0 cells to run" in out
+    assert main(["run", *common(suite)]) == 0  # nothing to do, so the real trainer is not called
+    assert "8/8 cells done" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    assert main(["table", *common(suite)[:3], "--format", "md"]) == 0
+    out = capsys.readouterr().out
+    assert "| MixedAE |" in out and "was not checked" not in out  # the data's folder is remembered
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["run", "SUITE", "--data", "toy=nowhere"], "error: DataError: "),
+        (["run", "SUITE", "--data", "tyo=x"], "did you mean `toy`?"),
+        (["run", "SUITE", "--data", "toy"], "expected NAME=DIR"),
+        (["run", "SUITE"], "MIXEDAE_DATA_TOY"),
+        (["run", "SUITE", "--seeds", "a"], "error: ConfigError: --seeds a"),
+        (["run", "SUITE", "--data", "toy=DATA", "--only", "nothing"], "matches no cell"),
+        (["run", "SUITE", "--data", "toy=DATA", "--only", "det"], "ConfigError: task `det`: config"),
+        (["run", "quikstart"], "did you mean `quickstart`?"),
+    ],
+)
+def test_errors_come_before_anything_runs(
+    tmp_path: Path,
+    main: Callable[[list[str]], int],
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    error: str,
+) -> None:
+    suite = FakeSuite(tmp_path)
+    if "det" in arguments:
+        (tmp_path / "det.py").unlink()
+    words = {"SUITE": str(suite.path), "toy=DATA": f"toy={tmp_path / 'data'}"}
+    status = main([words.get(argument, argument) for argument in arguments])
+    captured = capsys.readouterr()
+    assert status == 1 and captured.out == ""
+    assert captured.err.startswith("error: ") and error in captured.err and captured.err.count("\n") == 1
+
+
+def test_layout_is_checked_before_anything_runs(
+    tmp_path: Path, main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = FakeSuite(tmp_path)
+    suite.write_card("cls", version=1, data={"name": "toy", "paths": ["train"], "layout": {"kind": "imagenet"}})
+    assert main(["run", *common(suite)]) == 1
+    assert "error: DataError: " in capsys.readouterr().err
+    assert not suite.folder.exists()
+
+
+def test_validate_lists_every_problem(
+    tmp_path: Path, main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = FakeSuite(tmp_path)
+    (tmp_path / "det.py").unlink()
+    (tmp_path / "mae.py").write_text("a = 1 / 0")
+    assert main(["validate", str(suite.path), "--data", f"toy={tmp_path / 'nowhere'}"]) == 1
+    out = capsys.readouterr().out
+    for part in ("task `det`: config", "pre-training `mae`: config", "ZeroDivisionError", "DataError"):
+        assert part in out

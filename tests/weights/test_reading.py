@@ -1,0 +1,181 @@
+"""Files are data: damaged or unsafe ones are refused by name, mmengine's own checkpoints load."""
+
+import argparse
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmengine.logging import HistoryBuffer
+from safetensors.torch import save_file
+
+from mixedae.errors import WeightsError
+from mixedae.weights import read_state_dict
+
+TENSORS = {"a.weight": torch.arange(300.0).view(20, 15), "a.bias": torch.ones(7), "n": torch.tensor(3)}
+
+
+def mmengine_checkpoint() -> dict:
+    history = HistoryBuffer()
+    history.update(1.0)
+    return {
+        "meta": {"epoch": 1, "cfg": "model = dict()", "palette": np.arange(6).reshape(2, 3), "value": np.float32(2.0)},
+        "state_dict": TENSORS,
+        "message_hub": {"log_scalars": {"loss": history}, "runtime_info": {"best": np.float64(0.5)}},
+        "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 0.1, "betas": (0.9, 0.95)}]},
+        "args": argparse.Namespace(model="mae_vit_base_patch16", blr=1.5e-4),
+    }
+
+
+def assert_same(found: dict, expected: dict = TENSORS) -> None:
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "good.pth"
+    torch.save(mmengine_checkpoint(), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda t: t,
+        lambda t: {"state_dict": t},
+        lambda t: {"model": t, "epoch": 3},
+        lambda t: {"state_dict": {f"module.{k}": v for k, v in t.items()}},
+    ],
+    ids=["bare", "state_dict", "model", "ddp"],
+)
+@pytest.mark.parametrize("legacy", [False, True])
+def test_wrappings_and_both_torch_formats(tmp_path: Path, wrap, legacy: bool) -> None:
+    path = tmp_path / "x.pth"
+    torch.save(wrap(dict(TENSORS)), path, _use_new_zipfile_serialization=not legacy)
+    assert_same(read_state_dict(path))
+
+
+def test_safetensors_is_recognised_whatever_its_name(tmp_path: Path) -> None:
+    for name in ("x.safetensors", "x.pth"):
+        save_file(TENSORS, tmp_path / name)
+        assert_same(read_state_dict(tmp_path / name))
+
+
+def test_training_checkpoints_load_and_leave_no_class_allowed(good: Path) -> None:
+    before = set(torch.serialization.get_safe_globals())
+    assert_same(read_state_dict(good))
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_truncation_is_refused_with_file_and_cause(tmp_path: Path, share: float, kind: str) -> None:
+    path = tmp_path / f"cut.{kind}"
+    if kind == "safetensors":
+        save_file(TENSORS, path)
+    else:
+        torch.save(mmengine_checkpoint(), path, _use_new_zipfile_serialization=kind == "zip")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(WeightsError, match=r"cut\.\w+.*(truncated|empty)"):
+        read_state_dict(path)
+
+
+def test_a_flipped_byte_inside_a_tensor_is_found(tmp_path: Path, good: Path) -> None:
+    content = bytearray(good.read_bytes())
+    position = content.find(TENSORS["a.weight"].numpy().tobytes()[:64]) + 40
+    content[position] ^= 1
+    (tmp_path / "flipped.pth").write_bytes(content)
+    assert torch.load(tmp_path / "flipped.pth", weights_only=False)  # PyTorch itself does not notice
+    with pytest.raises(WeightsError, match=r"flipped\.pth.*checksum"):
+        read_state_dict(tmp_path / "flipped.pth")
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_flip_anywhere_is_refused_or_harmless(good: Path, data: st.DataObject) -> None:
+    content = bytearray(good.read_bytes())
+    position = data.draw(st.integers(0, len(content) - 1))
+    content[position] ^= 1 << data.draw(st.integers(0, 7))
+    path = good.with_name("anywhere.pth")
+    path.write_bytes(content)
+    try:
+        found = read_state_dict(path)
+    except WeightsError:
+        return
+    assert_same(found)
+
+
+class Bomb:
+    """Creates a file when unpickled."""
+
+    def __init__(self, marker: Path, how: str) -> None:
+        self.marker, self.how = marker, how
+
+    def __reduce__(self) -> tuple:
+        code = f"open({str(self.marker)!r}, 'w').close()"
+        return {
+            "system": (os.system, (f"touch {self.marker}",)),
+            "exec": (exec, (code,)),
+            "path": (Path.touch, (self.marker,)),
+            "getattr": (getattr(os, "system"), (f"touch {self.marker}",)),  # noqa: B009
+        }[self.how]
+
+
+@pytest.mark.parametrize("how", ["system", "exec", "path", "getattr"])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_bomb_is_refused_and_does_not_go_off(tmp_path: Path, how: str, legacy: bool) -> None:
+    marker, path = tmp_path / "marker", tmp_path / "bomb.pth"
+    torch.save({**TENSORS, "x": Bomb(marker, how)}, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(WeightsError, match=r"bomb\.pth is refused as unsafe"):
+        read_state_dict(path)
+    assert not marker.exists()
+    torch.load(path, weights_only=False)
+    assert marker.exists(), "the bomb of this test is a dud"
+
+
+def test_a_bomb_behind_the_stand_ins_stays_inert(tmp_path: Path) -> None:
+    """getattr is let through for HistoryBuffer's sake: it must not reach anything."""
+    marker, path = tmp_path / "marker", tmp_path / "bomb.pkl"
+    # pickle protocol 2: getattr(HistoryBuffer, "mean") and then a call of what came out, with the marker's path
+    name = str(marker).encode()
+    payload = (
+        b"\x80\x02c__builtin__\ngetattr\ncmmengine.logging.history_buffer\nHistoryBuffer\n"
+        b"X\x04\x00\x00\x00mean\x86RX" + len(name).to_bytes(4, "little") + name + b"\x85R."
+    )
+    with pytest.raises((WeightsError, pickle.UnpicklingError)):
+        path.write_bytes(payload)
+        read_state_dict(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "nothing"),
+        ([1, 2], "a list"),
+        ({"epoch": 3, "lr": 0.1}, "epoch, lr"),
+        ({"state_dict": {"a": HistoryBuffer()}}, "1 of its 1 entries"),
+    ],
+)
+def test_files_without_weights_say_so(tmp_path: Path, content: object, message: str) -> None:
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=message):
+        read_state_dict(tmp_path / "x.pth")
+
+
+def test_absent_files_folders_and_urls(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="does not exist"):
+        read_state_dict(tmp_path / "no.pth")
+    with pytest.raises(WeightsError, match="is a folder"):
+        read_state_dict(tmp_path)
+    with pytest.raises(WeightsError, match="download it first"):
+        read_state_dict("https://example.org/x.pth")
+    (tmp_path / "text.pth").write_text("not a checkpoint at all")
+    with pytest.raises(WeightsError, match=r"text\.pth .*damaged"):
+        read_state_dict(tmp_path / "text.pth")

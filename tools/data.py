@@ -1,0 +1,91 @@
+"""Write the mini benchmark, check a dataset on disk, or print its fingerprint.
+
+python tools/data.py mini
+python tools/data.py verify imagenet data/imagenet
+python tools/data.py fingerprint data/mini/coco
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from mixedae.errors import MixedAEError
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line; no library is loaded for ``--help``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    cores = min(8, os.cpu_count() or 1)
+
+    mini = commands.add_parser("mini", help="write the built-in mini benchmark (under a minute, 130 MB)")
+    mini.add_argument("--out", type=Path, default=Path("data/mini"), help="folder to write (default: data/mini)")
+    mini.add_argument("--seed", type=int, default=0, help="another seed, other pictures (default: 0)")
+    mini.add_argument("--scale", default="full", help="full, or test: a few pictures a split (default: full)")
+    mini.add_argument(
+        "--workers", type=int, default=cores, help=f"processes (default: {cores}); pixels do not depend on it"
+    )
+
+    verify = commands.add_parser("verify", help="check the layout, decode every picture, hold annotations against them")
+    verify.add_argument("kind", help="imagenet, ade20k or coco")
+    verify.add_argument("root", type=Path, help="the dataset's folder")
+    verify.add_argument("--num-classes", type=int, help="largest value of a mask (default: by classes.txt, or 150)")
+    verify.add_argument("--splits", nargs="+", help="splits to look at (default: those of training and validation)")
+    verify.add_argument("--workers", type=int, default=cores, help=f"threads (default: {cores})")
+
+    fingerprint = commands.add_parser("fingerprint", help="print the SHA-256 of a dataset's names and contents")
+    fingerprint.add_argument("paths", type=Path, nargs="+", help="folders or files of one dataset")
+    return parser.parse_args()
+
+
+def run_mini(args: argparse.Namespace) -> None:
+    """Write the mini benchmark, or say that it is there."""
+    from mixedae.datasets.mini import write_mini
+
+    there = (args.out / "manifest.json").is_file()
+    manifest = write_mini(args.out, args.seed, args.scale, args.workers, progress=True)
+    print(f"{args.out}: {'complete already, left as it is' if there else 'written'} (seed {manifest['seed']})")
+    for split, count in manifest["counts"].items():
+        print(f"  {split:20} {count:5} pictures  sha256 {manifest['sha256'][split][:16]}")
+
+
+def run_verify(args: argparse.Namespace) -> None:
+    """Check a dataset and print what its splits hold."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mixedae.datasets.verify import verify_folder
+
+    rows = verify_folder(args.kind, args.root, args.num_classes, args.splits, args.workers, progress=True)
+    table = Table(
+        "split", "pictures", "classes present", "of", "fewest", "median", "most", "counted in", title=str(args.root)
+    )
+    for row in rows:
+        counts = sorted(row.counts.values())
+        figures = (len([c for c in counts if c]), len(counts), counts[0], counts[len(counts) // 2], counts[-1])
+        table.add_row(row.split, str(row.images), *map(str, figures), row.unit)
+    Console().print(table)
+    print("every picture decodes, and the annotations fit")
+
+
+def run_fingerprint(args: argparse.Namespace) -> None:
+    """Print the fingerprint."""
+    from mixedae.datasets.fingerprint import dataset_fingerprint
+
+    print(dataset_fingerprint(args.paths, progress=True))
+
+
+def main() -> int:
+    """Run the command; an error of this project is one line on standard error and exit code 1."""
+    args = parse_args()
+    try:
+        {"mini": run_mini, "verify": run_verify, "fingerprint": run_fingerprint}[args.command](args)
+    except MixedAEError as error:
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

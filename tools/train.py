@@ -1,0 +1,72 @@
+#!/usr/bin/env python
+"""Train with any config of mm_configs/: pre-training, classification, segmentation, detection.
+
+python tools/train.py CONFIG --cfg-options model.backbone.init_cfg.checkpoint=FILE
+"""
+
+from typing import TYPE_CHECKING
+
+from _common import argument_parser, import_library, read_config, run
+
+from mixedae.errors import ConfigError, LauncherError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def main() -> None:
+    """Parse, check what can be checked before anything is built, build mmengine's Runner, train."""
+    parser = argument_parser(__doc__)
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="continue from this checkpoint, or from the work directory's last one",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision, where the recipe does not say so itself")
+    args = parser.parse_args()
+    cfg = read_config(args)
+    if args.amp:
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == "auto" else args.resume
+    cfg.merge_from_dict(args.cfg_options or {})
+    check_device(cfg)
+
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    from mixedae.engine.check_config import preflight
+    from mixedae.engine.quiet import quiet_console
+
+    quiet_console()
+    import_library(cfg)
+    preflight(cfg)
+    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner.train()
+
+
+def check_device(cfg: "Config") -> None:
+    """Refuse what needs a GPU where there is none; mmengine would fail by an assertion, later.
+
+    Raises:
+        ConfigError: mixed precision on a CPU.
+        LauncherError: several processes on a CPU.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    if cfg.optim_wrapper.get("type") == "AmpOptimWrapper":
+        raise ConfigError(
+            "the recipe trains in mixed precision (AmpOptimWrapper), which needs a GPU, and none was found; to try it "
+            "on a CPU: --cfg-options optim_wrapper.type=OptimWrapper"
+        )
+    if cfg.launcher != "none":
+        raise LauncherError(f"--launcher {cfg.launcher} needs a GPU for each process, and none was found")
+
+
+if __name__ == "__main__":
+    run(main)

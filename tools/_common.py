@@ -22,39 +22,11 @@ if TYPE_CHECKING:
 LAUNCHERS = {"pytorch": "LOCAL_RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_LOCAL_RANK"}
 # What mmengine's Runner reads of a config, from mmengine/runner/runner.py (0.10.12).
 RUNNER_KEYS = frozenset(
-    (
-        *(
-            "model",
-            "work_dir",
-            "train_dataloader",
-            "val_dataloader",
-            "test_dataloader",
-            "train_cfg",
-            "val_cfg",
-            "test_cfg",
-        ),
-        *("auto_scale_lr", "optim_wrapper", "param_scheduler", "val_evaluator", "test_evaluator", "default_hooks"),
-        *(
-            "custom_hooks",
-            "data_preprocessor",
-            "load_from",
-            "resume",
-            "launcher",
-            "env_cfg",
-            "log_processor",
-            "log_level",
-        ),
-        *(
-            "visualizer",
-            "default_scope",
-            "randomness",
-            "experiment_name",
-            "model_wrapper_cfg",
-            "sync_bn",
-            "runner_type",
-        ),
-        *("find_unused_parameters", "activation_checkpointing", "efficient_conv_bn_eval", "compile"),
-    )
+    """model work_dir train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg auto_scale_lr
+    optim_wrapper param_scheduler val_evaluator test_evaluator default_hooks custom_hooks data_preprocessor load_from
+    resume launcher env_cfg log_processor log_level visualizer default_scope randomness experiment_name
+    model_wrapper_cfg sync_bn runner_type find_unused_parameters activation_checkpointing efficient_conv_bn_eval
+    compile""".split()  # noqa: SIM905
 )
 
 

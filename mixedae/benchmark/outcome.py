@@ -73,7 +73,7 @@ class Plan:
         """Values, checkpoint and record of a run that ended well.
 
         Raises:
-            ResultsError: the record contradicts the recipe, a metric is absent, or there is no checkpoint.
+            ResultsError: the record contradicts the recipe, nothing was trained, a metric or the checkpoint is absent.
         """
         record = read_record(self.folder)
         for what, planned, actual in (
@@ -82,6 +82,10 @@ class Plan:
         ):
             if planned != actual:
                 raise ResultsError(f"the run's {what} was {actual}, the recipe's is {planned}")
+        if record.iterations < 1:
+            raise ResultsError(
+                "the run made no training step: fewer pictures than one batch, and the loader drops the rest?"
+            )
         found: dict[str, Any] = {"run": record, "n": record.num_val_images or None}
         if record.checkpoint is not None and (self.folder / record.checkpoint).is_file():
             found["checkpoint"] = Checkpoint.of(self.folder / record.checkpoint)

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class ProgressHook(Hook):
         self._write(runner)
         self._end_line()
         at = f"epoch {runner.epoch}" if self._state["max_epochs"] is not None else f"iteration {runner.iter}"
-        listed = ", ".join(f"{k} {v:.4g}" for k, v in (metrics or {}).items() if isinstance(v, int | float))
+        listed = ", ".join(f"{k} {v:.4g}" for k, v in (metrics or {}).items() if isinstance(v, Real))
         runner.logger.info(f"validation after {at}: {listed or 'no metrics'}", extra=NOTICE)
 
     def after_train(self, runner: Runner) -> None:

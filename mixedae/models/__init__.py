@@ -4,6 +4,7 @@ from mixedae.models.decoder import MixedAEPretrainDecoder
 from mixedae.models.head import HomologousContrastiveLoss, MixedAEPretrainHead
 from mixedae.models.mae import MAE
 from mixedae.models.mixedae import MixedAE
+from mixedae.models.pyramid import ViTPyramid
 from mixedae.models.vit import MixedAEPretrainViT, MixedAEViT
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "MixedAEPretrainHead",
     "MixedAEPretrainViT",
     "MixedAEViT",
+    "ViTPyramid",
 ]

@@ -1,4 +1,4 @@
 _base_ = "./default_runtime.py"
 
 default_scope = "mmpretrain"
-default_hooks = dict(checkpoint=dict(type="CheckpointHook", interval=10, max_keep_ckpts=3))
+default_hooks = dict(checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=3))

@@ -1,7 +1,8 @@
 """Stands in for tools/train.py: same arguments, same files, no torch. What it does is said by ``fake`` in the config.
 
-``fake`` keys: epochs, sleep (seconds an epoch), fail (message), hang (ignore SIGTERM and never end), silent (no
-record), metrics, break_resume. ``FAKE_JOURNAL`` names a file that collects one line for each start, epoch and end.
+``fake`` keys: epochs, sleep (seconds an epoch), fail (message), hang (ignore SIGTERM, never end), silent (no record),
+metrics, iterations, effective_batch, break_resume. ``FAKE_JOURNAL`` names a file that collects one line for each start,
+epoch and end.
 """
 
 import argparse
@@ -76,7 +77,7 @@ def main() -> int:
         "status": "finished",
         "metrics": fake.get("metrics", {"accuracy/top1": 100 * score, "coco/bbox_mAP": score / 2}),
         "num_val_images": config.get("images", 20),
-        "iterations": 10,
+        "iterations": fake.get("iterations", 10),
         "epochs": fake.get("epochs", 2),
         "effective_batch": fake.get("effective_batch", config["train_dataloader"]["batch_size"]),
         "lr": 1e-3,

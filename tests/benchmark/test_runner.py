@@ -111,6 +111,7 @@ def test_transfers_of_a_failed_pretraining_are_not_run(tmp_path: Path) -> None:
     [
         ({"silent": True}, "the trainer ended without run_record.json"),
         ({"effective_batch": 16}, "the run's effective batch was 16, the recipe's is 8"),
+        ({"iterations": 0}, "the run made no training step"),
         ({"metrics": {"mIoU": 1.0}}, "no `accuracy/top1`; it measured: mIoU"),
         ({"metrics": {"accuracy/top1": -1.0}}, "expected a finite number"),
     ],

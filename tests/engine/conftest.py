@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -70,7 +71,7 @@ class ToyMetric(BaseMetric):
         self.results += [sample["y"].item() for sample in data_samples]
 
     def compute_metrics(self, results: list[float]) -> dict[str, float]:
-        return {"mean": sum(results) / len(results), "n": len(results)}
+        return {"mean": np.float32(sum(results) / len(results)), "n": len(results)}
 
 
 HOOKS = ("NonFiniteLossHook", "EffectiveBatchHook", "ProgressHook", "RunRecordHook")

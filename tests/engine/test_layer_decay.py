@@ -159,6 +159,13 @@ def test_official_mae_pretraining_rule_decays_tokens() -> None:
     assert "backbone.pos_embed" not in result
 
 
+def test_biases_are_spared_whatever_their_shape() -> None:
+    model = nn.Module()
+    model.part = nn.Linear(2, 2)
+    model.part.bias = nn.Parameter(torch.ones(2, 2))
+    assert found(model, build(model))["part.bias"] == (1.0, 0.0)
+
+
 def test_suffixes_match_whole_names_only() -> None:
     model = nn.Module()
     model.my_pos_embed, model.table = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2, 2))

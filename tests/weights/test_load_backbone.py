@@ -120,6 +120,20 @@ def test_the_recipes_allow_list(tmp_path: Path) -> None:
     assert set(report.matched) | set(report.allowed_missing) == set(model.state_dict())
 
 
+def test_relative_positions_and_layer_scale_of_the_published_ade20k_recipe_may_be_new(tmp_path: Path) -> None:
+    model = mm_vit(seed=1)
+    new = set()
+    for i, layer in enumerate(model.layers):
+        layer.gamma_1, layer.gamma_2 = nn.Parameter(torch.ones(32)), nn.Parameter(torch.ones(32))
+        layer.attn.relative_position_bias_table = nn.Parameter(torch.zeros(49, 4))
+        new |= {f"layers.{i}.{name}" for name in ("gamma_1", "gamma_2", "attn.relative_position_bias_table")}
+    report = load_backbone(model, save(tmp_path / "x.pth", mm_vit().state_dict()))
+    assert set(report.allowed_missing) == new
+    model.layers[0].gamma_3 = nn.Parameter(torch.ones(32))
+    with pytest.raises(WeightsError, match=r"1 missing: layers\.0\.gamma_3"):
+        load_backbone(model, tmp_path / "x.pth")
+
+
 def test_block_norms_and_strangers_are_not_on_the_allow_list(tmp_path: Path) -> None:
     state = dict(mm_vit().state_dict())
     del state["layers.1.ln2.weight"]

@@ -24,7 +24,7 @@ load_annotations = dict(type="LoadAnnotations", reduce_zero_label=True)
 train_pipeline = [
     load_image,
     load_annotations,
-    dict(type="RandomResize", scale=crop_size, ratio_range=(1.0, 1.5), keep_ratio=True),
+    dict(type="RandomResize", scale=crop_size, ratio_range=(1.0, 1.25), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.9),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackSegInputs"),

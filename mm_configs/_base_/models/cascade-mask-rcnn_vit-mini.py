@@ -1,7 +1,7 @@
 """cascade-mask-rcnn_vit-base.py with the mini ViT and narrow heads, for objects of 16 to 64 px and one CPU core.
 
 Kept from the parent: RPN, three box stages with IoU .5, .6, .7 and their weights, class-specific GIoU regression, a
-mask head a stage. Patch 8 in place of 16: the pyramid's factors are halved, so its levels keep the strides 4, 8, 16, 32.
+mask head a stage. Patch 8 in place of 16: the pyramid's factors are halved, so its levels have the parent's strides.
 What depends on the data (input size, number of classes) is the leaf's.
 """
 
@@ -50,7 +50,7 @@ model = dict(
             )
             for head in _base_.model.roi_head.bbox_head
         ],
-        mask_head=dict(num_convs=2, in_channels=fpn_channels, conv_out_channels=fpn_channels),
+        mask_head=dict(num_convs=1, in_channels=fpn_channels, conv_out_channels=fpn_channels),
     ),
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),

@@ -16,6 +16,6 @@ model = dict(
         drop_path_rate=0.0,
     ),
     neck=dict(in_channels=embed_dims, rescales=(2, 1, 0.5, 0.25), norm_cfg=norm_cfg),
-    decode_head=dict(in_channels=[embed_dims] * 4, channels=32, norm_cfg=norm_cfg),
+    decode_head=dict(in_channels=[embed_dims] * 4, channels=64, norm_cfg=norm_cfg),
     auxiliary_head=dict(in_channels=embed_dims, channels=16, norm_cfg=norm_cfg),
 )

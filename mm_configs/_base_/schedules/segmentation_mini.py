@@ -1,10 +1,10 @@
-"""UperNet with the mini ViT: segmentation_160k.py's rules for a batch of 8 and a short run.
+"""UperNet with the mini ViT: segmentation_160k.py's rules for a batch of 4 and a short run.
 
-Own values, for a batch of 8: learning rate, layer decay, warm-up; the rest is the ADE20K recipe's.
+Own values, for a batch of 4: learning rate, layer decay, warm-up; the rest is the ADE20K recipe's.
 """
 
-batch_size = 8  # the batch that lr is for
-lr = 1e-3
+batch_size = 4  # the batch that lr is for
+lr = 2e-3
 warmup_epochs = 0.9  # under one, so that a run of a single epoch still has a schedule
 
 train_cfg = dict(type="EpochBasedTrainLoop", val_interval=1000)  # the last epoch is always validated

@@ -1,6 +1,6 @@
-"""MixedAE, mini ViT, on the mini benchmark, 30 epochs: suites/mini_long.yaml.
+"""MixedAE, mini ViT, on the mini benchmark, 20 epochs: suites/mini_long.yaml.
 
-python tools/train.py mm_configs/mini/pretrain/mixedae_vit-mini-p8_1xb64-coslr-30e_mini.py
+python tools/train.py mm_configs/mini/pretrain/mixedae_vit-mini-p8_1xb64-coslr-20e_mini.py
 """
 
 _base_ = [
@@ -10,7 +10,7 @@ _base_ = [
     "../../_base_/pretrain_runtime.py",
 ]
 
-max_epochs = 30
+max_epochs = 20
 train_cfg = dict(max_epochs=max_epochs)
 optim_wrapper = dict(optimizer=dict(lr=_base_.base_lr * _base_.batch_size / _base_.base_lr_images))
 auto_scale_lr = dict(base_batch_size=_base_.batch_size, enable=True)

@@ -1,12 +1,13 @@
-"""UperNet with the mini ViT on the mini benchmark's scenes, 20 epochs.
+"""UperNet with the mini ViT on CamVid, 15 epochs: real photographs, some minutes on one core.
 
-python tools/train.py mm_configs/mini/segmentation/mixedae-vit-mini_upernet_1xb8-20e_mini-128x128.py
+MIXEDAE_DATA_CAMVID=DIR python tools/train.py
+    mm_configs/mini/segmentation/mixedae-vit-mini_upernet_1xb4-15e_camvid-128x128.py
     --cfg-options model.backbone.init_cfg.checkpoint=PATH
 """
 
 _base_ = [
     "../../_base_/models/upernet_vit-mini.py",
-    "../../_base_/datasets/mini_segmentation.py",
+    "../../_base_/datasets/camvid.py",
     "../../_base_/schedules/segmentation_mini.py",
     "../../_base_/segmentation_runtime.py",
 ]
@@ -20,5 +21,5 @@ model = dict(
     auxiliary_head=dict(num_classes=num_classes),
     test_cfg=dict(crop_size=crop_size, stride=stride),
 )
-train_cfg = dict(max_epochs=20)
+train_cfg = dict(max_epochs=15)
 train_dataloader = dict(batch_size=_base_.batch_size)

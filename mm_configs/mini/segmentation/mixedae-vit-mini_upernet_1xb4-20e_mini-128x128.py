@@ -1,25 +1,27 @@
-"""UperNet with the mini ViT on CamVid, 15 epochs: real photographs, some minutes on one core.
+"""UperNet with the mini ViT on the mini benchmark's scenes, 20 epochs.
 
-MIXEDAE_DATA_CAMVID=DIR python tools/train.py
-    mm_configs/mini/segmentation/mixedae-vit-mini_upernet_1xb8-15e_camvid-128x128.py
+Four pixels of five are background: it weighs a tenth in the loss, or so short a run ends with all pixels background.
+
+python tools/train.py mm_configs/mini/segmentation/mixedae-vit-mini_upernet_1xb4-20e_mini-128x128.py
     --cfg-options model.backbone.init_cfg.checkpoint=PATH
 """
 
 _base_ = [
     "../../_base_/models/upernet_vit-mini.py",
-    "../../_base_/datasets/camvid.py",
+    "../../_base_/datasets/mini_segmentation.py",
     "../../_base_/schedules/segmentation_mini.py",
     "../../_base_/segmentation_runtime.py",
 ]
 
 crop_size, num_classes = _base_.crop_size, len(_base_.classes)
 stride = tuple(side * 2 // 3 for side in crop_size)  # as in the full-size recipe
+loss = dict(class_weight=[0.1] + [1.0] * (num_classes - 1))
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(img_size=crop_size),
-    decode_head=dict(num_classes=num_classes),
-    auxiliary_head=dict(num_classes=num_classes),
+    decode_head=dict(num_classes=num_classes, loss_decode=loss),
+    auxiliary_head=dict(num_classes=num_classes, loss_decode=loss),
     test_cfg=dict(crop_size=crop_size, stride=stride),
 )
-train_cfg = dict(max_epochs=15)
+train_cfg = dict(max_epochs=20)
 train_dataloader = dict(batch_size=_base_.batch_size)

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import mixedae.registry  # noqa: F401
-from mixedae.registry import MODELS
+from mixedae.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "mm_configs" / "pretrain"
 EPOCHS = (300, 800, 1600)
@@ -83,3 +83,27 @@ def test_parameter_counts():
     assert round(counts[0] / 1e6, 2) == 111.91
     assert counts[1] - counts[0] == (768 * 128 + 128) + 4 * 768
     assert set(mae.state_dict()) < set(mixed.state_dict())
+
+
+@pytest.mark.parametrize("method", ["mae", "mixedae"])
+def test_weight_decay_is_official_maes(method):
+    """timm's add_weight_decay: 1-D parameters and biases are exempt, [CLS], [MASK] and segments are not."""
+    config = load(method, 300)
+    model = build_on_meta(config)
+    wrapper_cfg = {k: v for k, v in config.optim_wrapper.items() if k not in ("constructor", "paramwise_cfg")}
+    constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
+        dict(
+            type=config.optim_wrapper.constructor,
+            optim_wrapper_cfg={**wrapper_cfg, "type": "OptimWrapper"},
+            paramwise_cfg=config.optim_wrapper.paramwise_cfg,
+        )
+    )
+    names = {id(p): n for n, p in model.named_parameters()}
+    decay = {names[id(p)]: g for g in constructor(model).optimizer.param_groups for p in g["params"]}
+    assert set(decay) == {n for n, p in model.named_parameters() if p.requires_grad}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            exempt = p.ndim == 1 or name.endswith(".bias")
+            assert decay[name]["weight_decay"] == (0 if exempt else 0.05), name
+            assert decay[name]["lr"] == config.optim_wrapper.optimizer.lr
+    assert decay["backbone.cls_token"]["weight_decay"] == decay["neck.mask_token"]["weight_decay"] == 0.05

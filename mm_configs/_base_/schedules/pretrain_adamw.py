@@ -11,6 +11,7 @@ optim_wrapper = dict(
     loss_scale="dynamic",
     optimizer=dict(type="AdamW", betas=(0.9, 0.95), weight_decay=0.05),
     constructor="mixedae.LearningRateDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(no_decay=()),  # no exception beside 1-D parameters and biases
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-4, by_epoch=True, begin=0, end=warmup_epochs, convert_to_iter_based=True),

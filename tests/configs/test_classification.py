@@ -23,7 +23,7 @@ from tests.configs.recipe import (
 
 FULL = "classification/mixedae-vit-base-p16_8xb128-amp-coslr-100e_in1k"
 QUICK = "mini/classification/mixedae-vit-mini-p8_1xb32-coslr-60e_mini"
-TINY = "mini/classification/mixedae-vit-mini-p8_1xb32-coslr-2e_tiny-imagenet"
+TINY = "mini/classification/mixedae-vit-mini-p8_1xb32-coslr-1e_tiny-imagenet"
 
 
 def dataset(cfg: Config, split: str, **changes: object) -> torch.utils.data.Dataset:

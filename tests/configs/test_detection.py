@@ -16,13 +16,13 @@ from tests.configs.recipe import build_on_meta, find, learning_rates, leaves, lo
 
 FULL = "detection/cascade-mask-rcnn_mixedae-vit-base_fpn_1x_coco"
 MINI = "mini/detection/cascade-mask-rcnn_mixedae-vit-mini_fpn_10e_mini"
-SMALL = "mini/detection/cascade-mask-rcnn_mixedae-vit-mini_fpn_40e_coco-small"
+SMALL = "mini/detection/cascade-mask-rcnn_mixedae-vit-mini_fpn_20e_coco-small"
 ALL = leaves("detection", "mini/detection")
 CONVNEXT = "convnext/cascade-mask-rcnn_convnext-t-p4-w7_fpn_4conv1fc-giou_amp-ms-crop-3x_coco.py"
 
 
 def theirs() -> Config:
-    """mmdet's ConvNeXt recipe, whose heads and augmentation are iBOT's (recipes.md, section 4)."""
+    """mmdet's ConvNeXt recipe, whose heads and augmentation are iBOT's."""
     return upstream("mmdet", CONVNEXT)
 
 
@@ -166,7 +166,7 @@ def test_mini_keeps_the_rules_of_the_parent(name: str) -> None:
 
 @pytest.mark.train
 def test_parameter_count() -> None:
-    """153.4 M (recipes.md, section 4, measured with mmpretrain's ViT and mmseg's pyramid), part by part."""
+    """153.4 M (measured with mmpretrain's ViT and mmseg's pyramid), part by part."""
     counts = {n: p.numel() for n, p in build_on_meta(load(FULL)).named_parameters()}
     parts = {part: sum(c for n, c in counts.items() if n.startswith(part)) for part in ("backbone", "neck.0", "neck.1")}
     d, hidden = 768, 3072

@@ -23,7 +23,7 @@ from tests.configs.recipe import (
 
 FULL = "segmentation/mixedae-vit-base_upernet_8xb2-amp-160k_ade20k-512x512"
 QUICK = "mini/segmentation/mixedae-vit-mini_upernet_1xb4-20e_mini-128x128"
-CAMVID = "mini/segmentation/mixedae-vit-mini_upernet_1xb4-15e_camvid-128x128"
+CAMVID = "mini/segmentation/mixedae-vit-mini_upernet_1xb4-6e_camvid-128x128"
 
 
 def dataset(cfg: Config, split: str, root: Path) -> torch.utils.data.Dataset:

@@ -1,4 +1,4 @@
-"""COCO 2017, boxes and masks: multi-scale training with crops, single-scale test (recipes.md, section 4).
+"""COCO 2017, boxes and masks: multi-scale training with crops, single-scale test (bytedance/ibot).
 
 The augmentation is iBOT's, from DETR and Sparse R-CNN: half of the pictures are resized to a short side of 480 to 800,
 half are resized, cropped and resized again. Expects train2017/, val2017/ and annotations/instances_*.json in the root.

@@ -1,4 +1,4 @@
-"""Cascade Mask R-CNN on a plain ViT-B/16, as iBOT transfers to COCO (recipes.md, section 4).
+"""Cascade Mask R-CNN on a plain ViT-B/16, as iBOT transfers to COCO (bytedance/ibot).
 
 RPN, assigners, samplers, stage weights and test settings are mmdet's Cascade Mask R-CNN, inherited: iBOT's
 ``_base_/models/cascade_mask_rcnn_vit_fpn.py`` has the same numbers. What differs is stated here; its source is iBOT's

@@ -1,6 +1,6 @@
 """Fine-tuning the mini ViT: imagenet_finetune_100e.py's rules, scaled to a batch of 32 and a short run.
 
-Own values, for a batch of 32 (see the leaf for how they were found): learning rate and layer decay; the rest is MAE's.
+Own values, for a batch of 32: learning rate, warm-up and final learning rate; the rest is MAE's.
 """
 
 batch_size = 32  # the batch that lr is for

@@ -1,7 +1,7 @@
 """Cascade Mask R-CNN with the mini ViT on 8 real COCO pictures: does the pipeline learn them by heart?
 
 MIXEDAE_DATA_COCO=DIR python tools/train.py
-    mm_configs/mini/detection/cascade-mask-rcnn_mixedae-vit-mini_fpn_40e_coco-small.py
+    mm_configs/mini/detection/cascade-mask-rcnn_mixedae-vit-mini_fpn_20e_coco-small.py
     --cfg-options model.backbone.init_cfg.checkpoint=PATH
 """
 
@@ -13,5 +13,5 @@ _base_ = [
 ]
 
 model = dict(backbone=dict(img_size=_base_.img_size))
-train_cfg = dict(max_epochs=40)
+train_cfg = dict(max_epochs=20)
 train_dataloader = dict(batch_size=_base_.batch_size)

@@ -1,17 +1,17 @@
-"""MixedAE, mini ViT, on a small ImageNet-style folder of photographs, 5 epochs: suites/real_small.yaml.
+"""MAE, mini ViT, on a small ImageNet-style folder of photographs, 3 epochs: suites/real_small.yaml.
 
 MIXEDAE_DATA_IMAGENET=DIR python tools/train.py
-    mm_configs/mini/pretrain/mixedae_vit-mini-p8_1xb64-coslr-5e_tiny-imagenet.py
+    mm_configs/mini/pretrain/mae_vit-mini-p8_1xb64-coslr-3e_tiny-imagenet.py
 """
 
 _base_ = [
-    "../../_base_/models/mixedae_vit-mini-p8.py",
+    "../../_base_/models/mae_vit-mini-p8.py",
     "../../_base_/datasets/tiny_imagenet_pretrain.py",
     "../../_base_/schedules/pretrain_mini.py",
     "../../_base_/pretrain_runtime.py",
 ]
 
-max_epochs = 5
+max_epochs = 3
 train_cfg = dict(max_epochs=max_epochs)
 optim_wrapper = dict(optimizer=dict(lr=_base_.base_lr * _base_.batch_size / _base_.base_lr_images))
 auto_scale_lr = dict(base_batch_size=_base_.batch_size, enable=True)

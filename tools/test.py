@@ -4,7 +4,7 @@
 The checkpoint must fit the model exactly: a tensor that is missing, unexpected or of another shape is an error.
 """
 
-from _common import argument_parser, import_library, read_config, run
+from mixedae.command_line import argument_parser, import_library, read_config, run
 
 
 def main() -> None:

@@ -6,8 +6,7 @@ python tools/train.py CONFIG --cfg-options model.backbone.init_cfg.checkpoint=FI
 
 from typing import TYPE_CHECKING
 
-from _common import argument_parser, import_library, read_config, run
-
+from mixedae.command_line import argument_parser, import_library, read_config, run
 from mixedae.errors import ConfigError, LauncherError
 
 if TYPE_CHECKING:

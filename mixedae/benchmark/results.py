@@ -19,7 +19,7 @@ LOG = "log.txt"
 
 
 class Identity(Strict):
-    """Everything that a cell's numbers depend on, as content: never a path, never a name.
+    """What a cell is cached by, as content: never a path, never a name. The code's commit is recorded beside it.
 
     Attributes:
         weights_sha256: of the pre-trained checkpoint's bytes; None for random initialisation and for a pre-training.

@@ -66,6 +66,8 @@ class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             for key in AMP_ONLY & self.optim_wrapper_cfg.keys():
                 MMLogger.get_current_instance().info(f"optim_wrapper.{key} has no use without mixed precision")
                 del self.optim_wrapper_cfg[key]
+        for key in [key for key in AMP_ONLY & self.optim_wrapper_cfg.keys() if self.optim_wrapper_cfg[key] is None]:
+            del self.optim_wrapper_cfg[key]  # a child config's "not given"; AmpOptimWrapper would refuse None
         rate, no_decay = self.paramwise_cfg["layer_decay_rate"], self.paramwise_cfg["no_decay"]
         if not 0 < rate <= 1:
             raise ConfigError(f"layer_decay_rate={rate} found; expected 0 < rate <= 1 (1: no layer decay)")

@@ -68,6 +68,7 @@ class MixedAE(BaseSelfSupervisor):
         if not reconstruction and not self.head.contrastive_weight:
             raise ConfigError("no loss is left: reconstruction=False and contrastive_weight=0")
         self.group_size, self.mode, self.reconstruction = group_size, mode, reconstruction
+        self._freeze_what_no_loss_reads()
         self.segment_embed: Tensor | None
         if segment_embedding == "learnable":
             self.segment_embed = nn.Parameter(torch.zeros(group_size, self.backbone.embed_dims))
@@ -85,6 +86,17 @@ class MixedAE(BaseSelfSupervisor):
         super().init_weights()
         if isinstance(self.segment_embed, nn.Parameter):
             nn.init.normal_(self.segment_embed, std=0.02)
+
+    def _freeze_what_no_loss_reads(self) -> None:
+        """DistributedDataParallel refuses parameters that get no gradient: some switches leave such parts behind."""
+        encoder = self.backbone
+        if not self.reconstruction and self.head.contrast == "pre-norm":
+            encoder.ln1.requires_grad_(False)
+        read_by_decoder = self.reconstruction and self.neck.unmixed_cls == "copy"
+        homologous_only = encoder.attention == "homologous" and encoder.num_global_layers == 0
+        seen_by_patches = encoder.cls_in_pool or not (homologous_only or encoder.attention == "oracle")
+        if encoder.cls_token is not None and not read_by_decoder and not seen_by_patches:
+            encoder.cls_token.requires_grad = False
 
     def encode_mixed(self, patches: Tensor, sources: Tensor) -> Tensor:
         """Mix, Eq. (1), add segments, and encode.

@@ -43,20 +43,26 @@ class MixedAEViT(VisionTransformer):
 
     Args:
         out_indices: layers whose output is returned; any sequence of ints.
-        init_cfg: ``dict(type='mixedae.PretrainedViT', checkpoint=...)``, plain ``Pretrained`` (made strict too), other
-            initialisers, or a list of them.
+        init_cfg: ``dict(type='mixedae.PretrainedViT', checkpoint=...)`` or plain ``Pretrained``, made strict too.
         **kwargs: see ``mmpretrain.VisionTransformer``.
+
+    Raises:
+        ConfigError: another initialiser, which MAE's initial weights would overwrite.
     """
 
     def __init__(
         self, out_indices: Sequence[int] | int = -1, init_cfg: dict | list[dict] | None = None, **kwargs: Any
     ) -> None:
         cfgs = [init_cfg] if isinstance(init_cfg, dict) else list(init_cfg or [])
-        others = [c for c in cfgs if c["type"] not in PRETRAINED_TYPES]
-        self.pretrained_cfgs = [c for c in cfgs if c["type"] in PRETRAINED_TYPES]
+        if others := [c["type"] for c in cfgs if c["type"] not in PRETRAINED_TYPES]:
+            raise ConfigError(
+                f"init_cfg of type {others[0]!r} found; this ViT always starts from MAE's initial weights, so only "
+                f"mixedae.PretrainedViT (or Pretrained) has an effect"
+            )
+        self.pretrained_cfgs = cfgs
         if isinstance(out_indices, Sequence):
             out_indices = list(out_indices)  # mmpretrain assigns to it
-        super().__init__(out_indices=out_indices, init_cfg=others or None, **kwargs)
+        super().__init__(out_indices=out_indices, **kwargs)
 
     def init_weights(self) -> None:
         """Initialise as MAE does, then apply the pre-trained weights: nothing may overwrite them afterwards."""
@@ -96,10 +102,11 @@ class MixedAEPretrainViT(MixedAEViT):
             does not say; default True, the literal reading of Eq. (6): K of L + 1 keys.
         cls_query: how [CLS] attends in homologous layers: ``topk`` (default, Eq. (6) literally) or ``plain``. Not
             stated in the paper either.
-        **kwargs: see :class:`MixedAEViT`.
+        **kwargs: see :class:`MixedAEViT`; without ``drop_rate``, ``pre_norm``, ``patch_cfg`` and ``layer_cfgs``, which
+            pre-training does not know.
 
     Raises:
-        ConfigError: unknown ``attention`` or ``cls_query``, K < 1, or more plain layers than layers.
+        ConfigError: one of those four, unknown ``attention`` or ``cls_query``, K < 1, or more plain layers than layers.
     """
 
     ATTENTION = ("homologous", "plain", "oracle")
@@ -113,6 +120,8 @@ class MixedAEPretrainViT(MixedAEViT):
         cls_query: str = "topk",
         **kwargs: Any,
     ) -> None:
+        if unknown := {"drop_rate", "pre_norm", "patch_cfg", "layer_cfgs"} & set(kwargs):
+            raise ConfigError(f"{', '.join(sorted(unknown))} found; the pre-training encoder has no such option")
         kwargs.setdefault("out_type", "raw")
         super().__init__(**kwargs)
         if attention not in self.ATTENTION:

@@ -1,6 +1,6 @@
 """One process of a distributed toy run on the CPU: ``python -m tests.engine.ddp_worker WORK_DIR BAD_RANK``.
 
-mmengine's launcher asks for CUDA; with gloo initialised before the Runner it need not (reliability.md, row 21).
+mmengine's launcher asks for CUDA; with gloo initialised before the Runner it need not.
 """
 
 import os

@@ -266,3 +266,13 @@ def test_the_amp_wrapper_is_built_with_the_same_groups(monkeypatch: pytest.Monke
     scales = {group["lr_scale"] for group in wrapper.optimizer.param_groups}
     assert scales == {0.0625, 0.125, 0.25, 0.5, 1.0}
     assert {group["weight_decay"] for group in wrapper.optimizer.param_groups} == {0.0}
+
+
+def test_amp_keys_set_to_none_are_not_handed_on() -> None:
+    """A child config resets ``loss_scale`` with None; AmpOptimWrapper would refuse it."""
+    from mixedae.engine import LearningRateDecayOptimWrapperConstructor
+
+    cfg = {"type": "AmpOptimWrapper", "loss_scale": None, "optimizer": {"type": "AdamW", "lr": 1e-3}}
+    assert "loss_scale" not in LearningRateDecayOptimWrapperConstructor(cfg).optim_wrapper_cfg
+    kept = LearningRateDecayOptimWrapperConstructor({**cfg, "loss_scale": "dynamic"}).optim_wrapper_cfg
+    assert kept["loss_scale"] == "dynamic"

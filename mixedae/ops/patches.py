@@ -1,9 +1,9 @@
-"""Images as sequences of patches, and the random masks of MAE (arXiv 2111.06377, section 3)."""
+"""Images as sequences of patches."""
 
 import torch
 from torch import Tensor
 
-from mixedae.errors import ConfigError, ImageSizeError
+from mixedae.errors import ImageSizeError
 
 
 def patchify(images: Tensor, patch_size: int) -> Tensor:
@@ -57,37 +57,6 @@ def normalize_patches(patches: Tensor, eps: float = 1e-6) -> Tensor:
     x = patches.to(torch.promote_types(patches.dtype, torch.float32))
     var, mean = torch.var_mean(x, dim=-1, keepdim=True)
     return (x - mean) * (var + eps).rsqrt()
-
-
-def random_masking(
-    batch_size: int,
-    num_patches: int,
-    mask_ratio: float,
-    generator: torch.Generator | None = None,
-    device: torch.device | str | None = None,
-) -> tuple[Tensor, Tensor]:
-    """MAE's random masks: int(L * (1 - ratio)) patches of each image are kept, the others are removed.
-
-    Args:
-        batch_size: B.
-        num_patches: L.
-        mask_ratio: share of removed patches, strictly between 0 and 1.
-        generator: source of randomness.
-        device: where to draw.
-
-    Returns:
-        int64 (B, kept) and int64 (B, L - kept): positions of the kept and of the removed patches, in random order.
-
-    Raises:
-        ConfigError: no patch would be kept, or none removed.
-    """
-    kept = int(num_patches * (1 - mask_ratio))
-    if not 0 < kept < num_patches:
-        raise ConfigError(
-            f"mask ratio {mask_ratio} keeps {kept} of {num_patches} patches; keep at least 1, remove at least 1"
-        )
-    order = torch.rand(batch_size, num_patches, generator=generator, device=device).argsort(dim=1)
-    return order[:, :kept], order[:, kept:]
 
 
 def take(tokens: Tensor, positions: Tensor) -> Tensor:

@@ -14,12 +14,14 @@ ARCH = dict(embed_dims=32, num_layers=3, num_heads=4, feedforward_channels=64)
 DECODER = dict(num_patches=16, patch_size=4, embed_dim=32, decoder_embed_dim=16, decoder_depth=2, decoder_num_heads=2)
 
 
-def build(kind: str, backbone: dict | None = None, head: dict | None = None, **kwargs: Any) -> torch.nn.Module:
+def build(
+    kind: str, backbone: dict | None = None, head: dict | None = None, neck: dict | None = None, **kwargs: Any
+) -> torch.nn.Module:
     """An initialised MAE or MixedAE on 16 x 16 pixels, patch 4 (L = 16)."""
     init_default_scope("mmpretrain")
     attention = "plain" if kind == "MAE" else "homologous"
     weight = 0.0 if kind == "MAE" else 0.1
-    neck = dict(type="mixedae.MixedAEPretrainDecoder", **DECODER) if kwargs.get("reconstruction", True) else None
+    decoder = dict(type="mixedae.MixedAEPretrainDecoder", **DECODER, **(neck or {}))
     model = MODELS.build(
         dict(
             type=f"mixedae.{kind}",
@@ -31,7 +33,7 @@ def build(kind: str, backbone: dict | None = None, head: dict | None = None, **k
                 "attention": attention,
                 **(backbone or {}),
             },
-            neck=neck,
+            neck=decoder if kwargs.get("reconstruction", True) else None,
             head={
                 "type": "mixedae.MixedAEPretrainHead",
                 "embed_dims": 32,

@@ -4,7 +4,9 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 
+import mixedae.models.mae as algorithm
 from mixedae.errors import ConfigError, ImageSizeError
+from mixedae.ops import draw_mask, normalize_patches, patchify
 
 from .conftest import ARCH, DECODER
 
@@ -68,7 +70,28 @@ def test_initial_weights_are_official_maes(make):
     assert not model.backbone.pos_embed[:, 0].any()
 
 
+@pytest.mark.parametrize("masking", ["random", "block", "grid"])
+def test_loss_reads_the_removed_patches_only(make, images, masking, monkeypatch):
+    """Each masking, in loops: the decoder sees the kept patches, the loss is the mean over the removed ones."""
+    model = make("MAE", masking=masking)
+    drawn = draw_mask(masking, 8, (4, 4), 0.75)
+    monkeypatch.setattr(algorithm, "draw_mask", lambda *args, **kwargs: drawn)
+    patches, errors = patchify(images, 4), []
+    for i, (kept, removed) in enumerate(zip(*drawn, strict=True)):
+        latent = model.backbone.ln1(model.backbone.encode(patches[i : i + 1, kept], positions=kept[None]))
+        visible = model.neck.decoder_embed(latent)[0]
+        tokens = [model.neck.mask_token[0, 0]] * 16
+        for n, place in enumerate(kept):
+            tokens[place] = visible[1 + n]
+        predicted = model.neck.predict(model.neck(torch.stack(tokens)[None], visible[None, :1]))[0]
+        target = normalize_patches(patches[i])
+        errors += [((predicted[place] - target[place]) ** 2).mean() for place in removed]
+    torch.testing.assert_close(model.loss(images)["loss_recon"], torch.stack(errors).mean())
+
+
 def test_wrong_sizes_are_named(make):
+    with pytest.raises(ConfigError, match="masking='rows'"):
+        make("MAE", masking="rows")
     with pytest.raises(ConfigError, match="mask ratio"):
         make("MAE", mask_ratio=1.0)
     with pytest.raises(ImageSizeError, match="18 x 16"):

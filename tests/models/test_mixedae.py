@@ -3,50 +3,106 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import mixedae.models.mixedae as algorithm
 from mixedae.errors import ConfigError, GroupSizeError
 from mixedae.ops import homologous_attention_reference, normalize_patches, patchify, sample_sources
 
-
-@pytest.fixture
-def fixed_sources(monkeypatch):
-    """Make the algorithm draw these sources."""
-
-    def fix(sources):
-        monkeypatch.setattr(algorithm, "sample_sources", lambda *args, **kwargs: sources)
-        return sources
-
-    return fix
+from .conftest import build
 
 
-@pytest.mark.parametrize("mode", ["compose", "full"])
-def test_losses_are_eqs_4_and_7(make, images, fixed_sources, mode):
-    """Every step done again in plain loops over samples, sources and positions."""
-    model = make("MixedAE", mode=mode).double()
-    images = images.double()
-    sources = fixed_sources(sample_sources(2, 16, 4, mode))
-    losses = model.loss(images)
+@settings(deadline=None, max_examples=30)
+@given(
+    st.fixed_dictionaries(
+        {
+            "groups": st.integers(1, 2),
+            "group_size": st.sampled_from([2, 3, 4, 5, 8]),
+            "mode": st.sampled_from(["compose", "full"]),
+            "segment_embedding": st.sampled_from(["learnable", "fixed", "none"]),
+            "unequal": st.booleans(),
+            "topk_ratio": st.sampled_from([0.125, 0.25, 1.0]),
+            "num_global_layers": st.integers(0, 3),
+            "cls_in_pool": st.booleans(),
+            "cls_query": st.sampled_from(["topk", "plain"]),
+            "unmixed_cls": st.sampled_from(["copy", "mask"]),
+            "contrast": st.sampled_from(["post-norm", "pre-norm"]),
+            "positives": st.sampled_from(["separate", "mean"]),
+            "norm_pix": st.booleans(),
+            "weight": st.sampled_from([0.01, 0.1, 1.0]),
+            "seed": st.integers(0, 2**31 - 1),
+        }
+    )
+)
+def test_losses_are_eqs_4_and_7_under_every_switch(case):
+    """Every step done again in plain loops over samples, sources, positions, heads and queries, in float64."""
+    torch.manual_seed(case["seed"])
+    size, mode = case["group_size"], case["mode"]
+    shares = [2 / (size + 1)] + [1 / (size + 1)] * (size - 1) if case["unequal"] else None
+    model = build(
+        "MixedAE",
+        group_size=size,
+        mode=mode,
+        segment_embedding=case["segment_embedding"],
+        shares=shares,
+        backbone={k: case[k] for k in ("topk_ratio", "num_global_layers", "cls_in_pool", "cls_query")},
+        head={k: case[k] for k in ("contrast", "positives", "norm_pix")} | {"contrastive_weight": case["weight"]},
+        neck={"unmixed_cls": case["unmixed_cls"]},
+    ).double()
+    images = torch.randn(case["groups"] * size, 3, 16, 16, dtype=torch.float64)
+    sources = sample_sources(case["groups"], 16, size, mode, shares=shares)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(algorithm, "sample_sources", lambda *args, **kwargs: sources)
+        losses = model.loss(images)
 
-    patches = patchify(images, 4)
-    errors, latents = [], []
+    patches, neck = patchify(images, 4), model.neck
+    errors, features = [], []
     for m, source in enumerate(sources.tolist()):
-        group = m if mode == "compose" else m // 4
-        mixed = torch.stack([patches[group * 4 + g, position] for position, g in enumerate(source)])
-        segments = torch.stack([model.segment_embed[g] for g in source])
-        latent = model.backbone.ln1(model.backbone.encode(mixed[None], segments=segments[None]))
-        latents.append(latent[0, 1:])
-        visible = model.neck.decoder_embed(latent)[0]
-        for g in range(4):
-            tokens = [visible[1 + i] if s == g else model.neck.mask_token[0, 0] for i, s in enumerate(source)]
-            decoded = model.neck(torch.stack(tokens)[None], visible[None, :1])
-            predicted = model.neck.predict(decoded)[0]
-            target = normalize_patches(patches[group * 4 + g])
+        group = m if mode == "compose" else m // size
+        hidden = encode_by_loops(model, [patches[group * size + g, i] for i, g in enumerate(source)], source)
+        latent = model.backbone.ln1(hidden)
+        features.append((hidden if case["contrast"] == "pre-norm" else latent)[1:])
+        visible = neck.decoder_embed(latent)
+        cls = visible[:1] if case["unmixed_cls"] == "copy" else neck.mask_token[0]
+        for g in range(size):
+            tokens = [visible[1 + i] if s == g else neck.mask_token[0, 0] for i, s in enumerate(source)]
+            predicted = neck.predict(neck(torch.stack(tokens)[None], cls[None]))[0]
+            target = patches[group * size + g]
+            target = normalize_patches(target) if case["norm_pix"] else target
             errors += [((predicted[i] - target[i]) ** 2).mean() for i, s in enumerate(source) if s != g]
     torch.testing.assert_close(losses["loss_recon"], torch.stack(errors).mean().float())
-    contrastive = 0.1 * model.head.contrastive_loss(model.head.projector(torch.stack(latents)), sources)
-    torch.testing.assert_close(losses["loss_homocon"], contrastive)
+    contrastive = model.head.contrastive_loss(model.head.projector(torch.stack(features)), sources)
+    torch.testing.assert_close(losses["loss_homocon"], case["weight"] * contrastive)
     assert set(losses) == {"loss_recon", "loss_homocon"}
+
+
+def encode_by_loops(model, mixed, source):
+    """Section 3.2's encoder for one mixed sample: sums of embeddings, then Eq. (6) query by query; (1 + L, D)."""
+    encoder = model.backbone
+    segments = model.segment_embed
+    tokens = [encoder.embed(x) + encoder.pos_embed[0, 1 + i] for i, x in enumerate(mixed)]
+    if segments is not None:
+        tokens = [x + segments[g] for x, g in zip(tokens, source, strict=True)]
+    x = torch.stack([encoder.cls_token[0, 0] + encoder.pos_embed[0, 0], *tokens])
+    for number, layer in enumerate(encoder.layers):
+        q, k, v = (part[0] for part in encoder.project(layer.attn, layer.ln1(x)[None]))  # (H, 1 + L, D / H)
+        homologous = number >= encoder.num_global_layers
+        heads = []
+        for h in range(len(q)):
+            rows = []
+            for i in range(len(x)):
+                sampled = homologous and not (i == 0 and encoder.cls_query == "plain")
+                first = 1 if sampled and not encoder.cls_in_pool else 0
+                scores = [(q[h, i] @ k[h, j]) / q.shape[-1] ** 0.5 for j in range(first, len(x))]
+                order = sorted(range(len(scores)), key=lambda j: float(scores[j]), reverse=True)
+                order = order[: encoder.topk] if sampled else order
+                weight = torch.stack([scores[j] for j in order]).softmax(0)
+                rows.append(sum(w * v[h, first + j] for w, j in zip(weight, order, strict=True)))
+            heads.append(torch.stack(rows))
+        x = x + layer.attn.proj(torch.cat(heads, dim=1))
+        x = layer.ffn(layer.ln2(x), identity=x)
+    return x
 
 
 def test_the_encoder_uses_eq_6_in_every_layer_but_the_first(make, images):
@@ -112,7 +168,7 @@ def test_permuting_the_images_of_a_group_with_their_segments_changes_nothing(mak
     torch.testing.assert_close(model.encode_mixed(permuted, inverse[sources]), before)
 
 
-def test_full_mode_with_one_row_kept_is_compose(make, images, fixed_sources):
+def test_full_mode_with_one_row_kept_is_compose(make, images):
     model = make("MixedAE", mode="full")
     full = sample_sources(2, 16, 4, "full")
     latent = model.backbone.ln1(model.encode_mixed(patchify(images, 4), full))
@@ -148,6 +204,7 @@ def test_a_masked_patch_reaches_its_own_reconstruction_only_as_target(make, imag
         {"segment_embedding": "none"},
         {"group_size": 2},
         {"group_size": 8},
+        {"shares": (0.5, 0.25, 0.125, 0.125)},
         {"head": {"contrastive_weight": 0.0}},
         {"head": {"contrast": "pre-norm", "positives": "mean"}},
         {"backbone": {"attention": "plain"}},
@@ -190,6 +247,7 @@ def test_group_size_that_does_not_fit_is_named(make, images):
         ({"backbone": {"cls_query": "none"}}, "cls_query"),
         ({"backbone": {"drop_rate": 0.1}}, "drop_rate"),
         ({"backbone": {"init_cfg": {"type": "Xavier"}}}, "Xavier"),
+        ({"shares": (0.5, 0.5)}, "4 positive numbers"),
         ({"grp_size": 4}, "did you mean `group_size`"),
         ({"backbone": {"top_k_ratio": 0.25}}, "did you mean `topk_ratio`"),
         ({"head": {"lambda_": 0.25}}, "has no key `lambda_`"),

@@ -89,6 +89,43 @@ def test_missing_sources_are_the_complement(case):
             assert set(missing[m, position].tolist()) == expected == set(range(size)) - {int(sources[m, position])}
 
 
+@relaxed
+@given(shapes, st.lists(st.integers(1, 9), min_size=6, max_size=6))
+def test_unequal_shares_are_dealt_out_whole(case, parts):
+    """Largest remainder: every count within one of its share, the sum L, and any source can get any share."""
+    size, length = case["group_size"], 6 * (case["group_size"] + case["extra"])
+    shares = [x / sum(parts[:size]) for x in parts[:size]]
+    generator = torch.Generator().manual_seed(case["seed"])
+    if min(share * length for share in shares) < 1:
+        return
+    sources = sample_sources(case["groups"], length, size, case["mode"], generator, shares=shares)
+    for row in sources:
+        counts = sorted(int((row == g).sum()) for g in range(size))
+        assert sum(counts) == length
+        for count, share in zip(counts, sorted(shares), strict=True):
+            assert abs(count - share * length) < 1
+
+
+def test_unequal_shares_favour_no_place_in_the_group():
+    def share_of(g):
+        return (sources == g).float().mean().item()
+
+    sources = sample_sources(4000, 8, 2, generator=torch.Generator().manual_seed(0), shares=(0.75, 0.25))
+    assert sorted({int((row == 0).sum()) for row in sources}) == [2, 6]
+    assert share_of(0) == pytest.approx(0.5, abs=5 * 0.25 / 4000**0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.uint8])
+def test_mixing_keeps_the_dtype_and_every_bit(dtype):
+    patches = torch.randint(0, 255, (8, 12, 3), generator=torch.Generator().manual_seed(0)).to(dtype)
+    sources = sample_sources(2, 12, 4, generator=torch.Generator().manual_seed(1))
+    mixed = mix(patches, sources, 4)
+    assert mixed.dtype == dtype
+    unmixed = unmix(mixed, sources, torch.zeros(1, dtype=dtype), 4)
+    assert unmixed.dtype == dtype
+    assert torch.equal(unmixed.view(2, 4, 12, 3).sum(1, dtype=dtype), mixed)
+
+
 def test_full_mode_with_one_row_kept_is_compose():
     patches = torch.randn(8, 12, 5)
     full = sample_sources(2, 12, 4, "full")
@@ -119,5 +156,9 @@ def test_bad_arguments_are_named():
         sample_sources(1, 3, 4)
     with pytest.raises(ConfigError, match="compose"):
         sample_sources(1, 8, 4, "composed")
+    with pytest.raises(ConfigError, match="4 positive numbers with sum 1"):
+        sample_sources(1, 16, 4, shares=(0.5, 0.5))
+    with pytest.raises(ConfigError, match="without a patch"):
+        sample_sources(1, 4, 2, shares=(0.95, 0.05))
     with pytest.raises(GroupSizeError, match="expected"):
         mix(torch.zeros(8, 12, 2), torch.zeros(3, 12, dtype=torch.int64), 4)

@@ -1,12 +1,12 @@
-"""Patches, per-patch normalisation and MAE's masks."""
+"""Patches and per-patch normalisation."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixedae.errors import ConfigError, ImageSizeError
-from mixedae.ops import normalize_patches, patchify, random_masking, take, unpatchify
+from mixedae.errors import ImageSizeError
+from mixedae.ops import normalize_patches, patchify, take, unpatchify
 
 
 @settings(deadline=None, max_examples=20)
@@ -32,19 +32,6 @@ def test_normalised_patches_have_mean_zero_and_unbiased_variance_one():
     expected = (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
     torch.testing.assert_close(normal, expected)
     assert normalize_patches(torch.zeros(1, 1, 12, dtype=torch.float16)).dtype == torch.float32
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.integers(1, 4), st.integers(2, 30), st.floats(0.05, 0.95))
-def test_masks_partition_the_positions(batch, length, ratio):
-    expected = int(length * (1 - ratio))
-    if not 0 < expected < length:
-        with pytest.raises(ConfigError, match="mask ratio"):
-            random_masking(batch, length, ratio)
-        return
-    kept, removed = random_masking(batch, length, ratio)
-    assert kept.shape == (batch, expected)
-    assert torch.equal(torch.cat((kept, removed), 1).sort(1).values, torch.arange(length).expand(batch, -1))
 
 
 def test_take_picks_by_position():

@@ -20,9 +20,10 @@ from mixedae.analysis.cost import (
 )
 from mixedae.analysis.figures import COLOURS, new_figure, save, write_data
 from mixedae.benchmark.published import load_published
+from mixedae.benchmark.suites import BENCHMARK
 from mixedae.errors import ConfigError
 
-CONFIGS = Path("mm_configs")
+CONFIGS = BENCHMARK.parent
 COLUMNS = (
     "config", "epochs", "parameters", "forward_gflops", "gflops", "activation_mb", "relative_flops",
     "predicted_gpu_days", "published_gpu_days", "published_row",
@@ -36,11 +37,11 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
         args: configs, out.
         console: for the summary.
     """
-    published = load_published(CONFIGS / "benchmark/published.yaml")
+    published = load_published(BENCHMARK / "published.yaml")
     (reference,) = pretraining_configs([CONFIGS / "pretrain" / REFERENCE]).values()
     scale = gpu_days(published, published_row(reference))
     if scale is None:
-        raise ConfigError(f"{CONFIGS}/benchmark/published.yaml has no GPU-days for {REFERENCE}")
+        raise ConfigError(f"{BENCHMARK}/published.yaml has no GPU-days for {REFERENCE}")
     known: dict[str, StepCost] = {}
 
     def cost_of(cfg: Any) -> StepCost:

@@ -4,6 +4,7 @@ from mixedae.engine.effective_batch import EffectiveBatchHook
 from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.non_finite import NonFiniteLossHook
 from mixedae.engine.progress import ProgressHook
+from mixedae.engine.recognition import RecognitionHook
 from mixedae.engine.run_record import RunRecordHook
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "LearningRateDecayOptimWrapperConstructor",
     "NonFiniteLossHook",
     "ProgressHook",
+    "RecognitionHook",
     "RunRecordHook",
 ]

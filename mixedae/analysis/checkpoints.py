@@ -1,0 +1,258 @@
+"""The checkpoints that a command is given: ``[NAME=]FILE``, their configs, and models built from both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+import mixedae.registry  # noqa: F401  # makes mmengine know the scope
+from mixedae.errors import ConfigError, WeightsError
+from mixedae.models import MAE, MixedAE, MixedAEViT
+from mixedae.registry import MODELS, accepted_keys
+from mixedae.weights import load_backbone, load_model, read_state_dict, to_backbone
+
+RANDOM = "random"
+"""In the place of a file: the first checkpoint's model with its initial weights, pre-trained for zero epochs."""
+
+HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
+"""Heads of the usual ViTs (Ti, S, B, L, H) by width: a state dict does not tell."""
+
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One checkpoint to look at; entries of one name are seeds of one pre-training.
+
+    Attributes:
+        name: what figures call it.
+        path: the file; None for initial weights.
+        config: of the run that wrote it; None where there is none.
+    """
+
+    name: str
+    path: Path | None
+    config: Path | None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in evaluation mode, and how it wants its pixels.
+
+    Attributes:
+        name: of its entry.
+        model: a pre-training model, or a plain ViT.
+        mean: of the RGB channels, 0..255.
+        std: likewise.
+    """
+
+    name: str
+    model: Any
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Pixels to the model's input.
+
+        Args:
+            pixels: (B, 3, H, W), RGB, 0..1.
+        """
+        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
+        return (pixels * 255 - mean) / std
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Invert :meth:`normalise`.
+
+        Args:
+            images: (B, 3, H, W).
+        """
+        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
+        return (images * std + mean) / 255
+
+
+def parse_entries(checkpoints: Sequence[str], configs: Sequence[str] = ()) -> list[Entry]:
+    """Read the arguments of a command.
+
+    Args:
+        checkpoints: ``[NAME=]FILE``; the name is by default the file's folder and its own. ``NAME=random`` stands for
+            initial weights.
+        configs: ``[NAME=]FILE``, one of them bare for all names. By default the config that mmengine's Runner left
+            beside the checkpoint.
+
+    Raises:
+        ConfigError: a file that does not exist, a config for a name that no checkpoint has, or several configs beside
+            one checkpoint.
+    """
+    named = [_split(text) for text in checkpoints]
+    given = dict(_split(text) for text in configs)
+    names = {name or _default_name(file) for name, file in named}
+    if unknown := sorted(set(given) - names - {""}):
+        raise ConfigError(f"--config {unknown[0]}=...: no checkpoint has this name; expected one of {sorted(names)}")
+    for file in given.values():
+        if not Path(file).is_file():
+            raise ConfigError(f"no config file {file}; the recipes are in mm_configs/")
+    entries: list[Entry] = []
+    for name, file in named:
+        name = name or _default_name(file)
+        config = given.get(name, given.get(""))
+        if file == RANDOM:
+            found = Path(config) if config else (entries[0].config if entries else None)
+            if found is None:
+                raise ConfigError(f"{name}=random: give a checkpoint with a config before it, or --config {name}=FILE")
+            entries.append(Entry(name, None, found))
+        else:
+            entries.append(Entry(name, Path(file), Path(config) if config else _config_beside(Path(file))))
+    return entries
+
+
+def load_pretraining(entry: Entry) -> Loaded:
+    """Build the pre-training model and load all of it, strictly.
+
+    Args:
+        entry: a checkpoint with a config.
+
+    Raises:
+        ConfigError: no config, or one of another kind of model.
+        WeightsError: the checkpoint does not fit the config.
+    """
+    if entry.config is None:
+        raise ConfigError(
+            f"{entry.name}: no config lies beside {entry.path}; say --config {entry.name}=FILE, the one it was "
+            "pre-trained with"
+        )
+    cfg = _read(entry.config)
+    model = _built(entry, cfg.model)
+    if not isinstance(model, MAE | MixedAE):
+        raise ConfigError(
+            f"{entry.name}: {entry.config} builds a {type(model).__name__}; expected the config of a pre-training "
+            "(mixedae.MAE or mixedae.MixedAE)"
+        )
+    if entry.path is None:
+        _initialise(model)
+    else:
+        load_model(model, entry.path)
+    model.eval()
+    return Loaded(entry.name, model, *_statistics(cfg))
+
+
+def load_encoder(entry: Entry) -> Loaded:
+    """Build the plain ViT of a checkpoint and load it, strictly.
+
+    With a config its backbone is built. Without one the sizes are read off the tensors, the number of heads is that of
+    the usual ViT of this width, and pixels are normalised with ImageNet's mean and deviation.
+
+    Args:
+        entry: any checkpoint that :func:`mixedae.weights.load_backbone` reads.
+
+    Raises:
+        ConfigError: no [CLS] token, or the number of heads is unknown.
+        WeightsError: the checkpoint does not fit.
+    """
+    cfg = _read(entry.config) if entry.config else None
+    if cfg is not None:
+        keys = (accepted_keys(MixedAEViT) or set()) - {"init_cfg", "out_indices", "out_type", "final_norm"}
+        options = {key: value for key, value in cfg.model.backbone.items() if key in keys}
+    else:
+        options = _sizes(entry)
+    encoder = _built(entry, dict(type="mixedae.MixedAEViT", out_type="raw", **options))
+    if encoder.cls_token is None:
+        raise ConfigError(f"{entry.name} has no [CLS] token, and so no attention of it")
+    if entry.path is None:
+        _initialise(encoder)
+    else:
+        load_backbone(encoder, entry.path, allow_missing=("ln1.*",))
+    encoder.eval()
+    return Loaded(entry.name, encoder, *(_statistics(cfg) if cfg is not None else IMAGENET))
+
+
+def grouped(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Entries by name, in the order of first appearance.
+
+    Args:
+        entries: of a command.
+    """
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.name, []).append(entry)
+    return groups
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, sign, file = text.partition("=")
+    return (name, file) if sign and "/" not in name else ("", text)
+
+
+def _default_name(file: str) -> str:
+    path = Path(file)
+    return f"{path.absolute().parent.name}/{path.stem}"
+
+
+def _config_beside(checkpoint: Path) -> Path | None:
+    found = sorted(checkpoint.absolute().parent.glob("*.py"))
+    if len(found) > 1:
+        raise ConfigError(
+            f"{len(found)} configs lie beside {checkpoint} ({', '.join(path.name for path in found)}); choose with "
+            "--config NAME=FILE"
+        )
+    return found[0] if found else None
+
+
+def _read(path: Path) -> Config:
+    try:
+        cfg = Config.fromfile(path)
+    except (SyntaxError, NameError, OSError) as error:
+        raise ConfigError(f"config {path} cannot be read: {error}") from error
+    if "model" not in cfg:
+        raise ConfigError(f"config {path} has no `model`; expected the config of a training run")
+    return cfg
+
+
+def _built(entry: Entry, cfg: Mapping[str, Any]) -> Any:
+    init_default_scope("mmpretrain")
+    try:
+        return MODELS.build(dict(cfg))
+    except KeyError as error:
+        raise ConfigError(f"{entry.name}: {entry.config} does not build: {error.args[0]}") from error
+
+
+def _initialise(model: nn.Module) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model.init_weights()  # type: ignore[operator]
+
+
+def _statistics(cfg: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    preprocessor = cfg.model.get("data_preprocessor") or cfg.get("data_preprocessor") or {}
+    mean, std = preprocessor.get("mean", IMAGENET[0]), preprocessor.get("std", IMAGENET[1])
+    return tuple(map(float, mean)), tuple(map(float, std))
+
+
+def _sizes(entry: Entry) -> dict[str, Any]:
+    """Options of MixedAEViT for a state dict whose names are known (:func:`mixedae.weights.to_backbone`)."""
+    assert entry.path is not None  # initial weights have a config
+    try:
+        tensors, _ = to_backbone(read_state_dict(entry.path))
+    except WeightsError as error:
+        raise WeightsError(f"{entry.name} ({entry.path}): {error}") from None
+    projection = tensors.get("patch_embed.projection.weight")
+    if projection is None or "pos_embed" not in tensors:
+        raise WeightsError(f"{entry.name}: {entry.path} has no patch or position embedding; say --config {entry.name}=")
+    width, _, patch, _ = projection.shape
+    if width not in HEADS:
+        raise ConfigError(
+            f"{entry.name}: a ViT {width} wide, whose number of heads is not known; say --config {entry.name}=FILE"
+        )
+    with_cls = "cls_token" in tensors
+    side = round((tensors["pos_embed"].shape[1] - with_cls) ** 0.5)
+    arch = dict(
+        embed_dims=width,
+        num_layers=len({name.split(".")[1] for name in tensors if name.startswith("layers.")}),
+        num_heads=HEADS[width],
+        feedforward_channels=tensors["layers.0.ffn.layers.0.0.weight"].shape[0],
+    )
+    return dict(arch=arch, img_size=side * patch, patch_size=patch, with_cls_token=with_cls)

@@ -1,0 +1,192 @@
+"""What a pre-training costs: parameters, counted FLOPs, stored activations, and GPU-days in proportion to MAE's.
+
+One training step runs on fake tensors (shapes without numbers), so that the largest model is counted on a laptop.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+import mixedae.registry  # noqa: F401  # makes mmengine know the scope
+from mixedae.benchmark.published import Published, PublishedRef
+from mixedae.errors import ConfigError
+from mixedae.registry import MODELS
+
+REFERENCE = "mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py"
+"""The config whose published GPU-days all predictions are scaled from."""
+
+TABLE1, TABLE3A = "mixedae_table1", "mixedae_table3a"
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """One training step, forward and backward, divided by its images.
+
+    Attributes:
+        parameters: of the whole pre-training model, trained or not.
+        forward_flops: floating point operations (a multiplication and an addition are two) of matrix products,
+            convolutions and attention; nothing else is counted.
+        flops: forward and backward.
+        activation_bytes: what autograd stores between the two, in fp32, parameters left out, each storage once.
+    """
+
+    parameters: int
+    forward_flops: float
+    flops: float
+    activation_bytes: float
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward_flops(grad: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    return sdpa_backward_flop_count(grad, query, key, value)
+
+
+# The CPU's fused attention is the path that fake tensors take; PyTorch's counter knows only those of GPUs.
+FUSED_ON_CPU = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+}
+
+
+@contextmanager
+def stored_activations(model: nn.Module) -> Iterator[dict[int, tuple[Any, int]]]:
+    """Collect the storages that autograd keeps for the backward pass, but for the model's own tensors.
+
+    Args:
+        model: whose parameters and buffers do not count.
+
+    Yields:
+        Key to (storage, bytes), each storage once.
+    """
+    own = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
+    kept: dict[int, tuple[Any, int]] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = (storage, storage.nbytes())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield kept
+
+
+def step_cost(model_cfg: dict[str, Any], img_size: int) -> StepCost:
+    """Count one step of ``model.loss`` and its gradient on the smallest batch, one group, at fp32.
+
+    Args:
+        model_cfg: the config's ``model``.
+        img_size: of a square image.
+    """
+    init_default_scope("mmpretrain")
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model: Any = MODELS.build(model_cfg)
+        images = torch.empty(getattr(model, "group_size", 1), 3, img_size, img_size)
+        model.train()
+        with FlopCounterMode(display=False, custom_mapping=FUSED_ON_CPU) as counter:
+            with stored_activations(model) as kept:
+                loss = sum(model.loss(images).values())
+            forward = counter.get_total_flops()
+            loss.backward()
+    count = len(images)
+    return StepCost(
+        parameters=sum(p.numel() for p in model.parameters()),
+        forward_flops=forward / count,
+        flops=counter.get_total_flops() / count,
+        activation_bytes=sum(size for _, size in kept.values()) / count,
+    )
+
+
+def published_row(cfg: Config) -> PublishedRef | None:
+    """The published pre-training that a config repeats: its model, sizes and epochs are those of the table's row.
+
+    Args:
+        cfg: of a pre-training.
+
+    Returns:
+        A row of Table 1 (MAE, MixedAE, MixedAE-Full, MixedAE-Full*) or of Table 3a (mixing alone), else None.
+    """
+    model, epochs = cfg.model, cfg.train_cfg.max_epochs
+    backbone, neck, head = model.backbone, model.get("neck") or {}, model.head
+    if (backbone.arch, backbone.img_size, backbone.patch_size) not in {("b", 224, 16), ("base", 224, 16)}:
+        return None
+    decoder = (neck.get("decoder_embed_dim", 512), neck.get("decoder_depth", 8))
+    if model.type == "mixedae.MAE":
+        is_standard = decoder == (512, 8) and model.get("mask_ratio", 0.75) == 0.75
+        return PublishedRef(table=TABLE1, method="MAE", epochs=epochs) if is_standard else None
+    group_size, mode = model.get("group_size", 4), model.get("mode", "compose")
+    attention = backbone.get("attention", "homologous")
+    contrasts = head.get("contrastive_weight", 0.1) > 0
+    if attention == "plain" and not contrasts and mode == "compose" and decoder == (512, 8) and neck:
+        return PublishedRef(table=TABLE3A, method=f"r = {1 / group_size:g}", epochs=epochs)
+    is_method = (
+        attention == "homologous"
+        and contrasts
+        and group_size == 4
+        and backbone.get("topk_ratio", 0.25) == 0.25
+        and backbone.get("num_global_layers", 1) == 1
+    )
+    names = {
+        ("compose", (512, 8)): "MixedAE",
+        ("full", (512, 8)): "MixedAE-Full",
+        ("full", (256, 2)): "MixedAE-Full*",
+    }
+    name = names.get((mode, decoder)) if is_method and neck else None
+    return PublishedRef(table=TABLE1, method=name, epochs=epochs) if name else None
+
+
+def gpu_days(published: Published, ref: PublishedRef | None) -> float | None:
+    """What the paper prints for a row; None where it has no such row.
+
+    Args:
+        published: all tables.
+        ref: of :func:`published_row`.
+    """
+    try:
+        return published.row(ref)[1].gpu_days if ref else None
+    except ConfigError:
+        return None
+
+
+def pretraining_configs(paths: list[Path]) -> dict[str, Config]:
+    """Read configs, or all below folders, that build a MAE or MixedAE.
+
+    Args:
+        paths: files and folders.
+
+    Returns:
+        Name (without .py) to config.
+
+    Raises:
+        ConfigError: no such file, or nothing to count.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"no config {path}; the recipes are in mm_configs/pretrain")
+        files += sorted(path.rglob("*.py"), key=_natural) if path.is_dir() else [path]
+    configs = {file.stem: Config.fromfile(file) for file in files}
+    configs = {
+        name: cfg for name, cfg in configs.items() if cfg.get("model", {}).get("type", "").startswith("mixedae.M")
+    }
+    if not configs:
+        raise ConfigError(f"{', '.join(map(str, paths))}: no config of a pre-training (mixedae.MAE, mixedae.MixedAE)")
+    return configs
+
+
+def _natural(path: Path) -> list[str | int]:
+    """300 before 1600; digits and other text alternate, so that like is compared with like."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]

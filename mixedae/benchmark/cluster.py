@@ -111,7 +111,7 @@ class ClusterRunner(SuiteRunner):
             self._executor.update_parameters(slurm_additional_parameters=more)
         job = self._executor.submit(
             CellJob(
-                suite=self.suite._path,
+                suite=self.suite.path,
                 folder=workspace.given_folder,
                 cell=cell,
                 root=workspace.root,

@@ -25,7 +25,7 @@ NOT_RECIPE = (
     ("model", "backbone", "init_cfg", "checkpoint"),
 )
 # Hooks that only write down what a run does. Adding one to the configs makes no cell stale.
-WATCHING_HOOKS = ("mixedae.OutcomesHook",)
+WATCHING_HOOKS = ("mixedae.OutcomesHook", "mixedae.RecognitionHook")
 
 
 @dataclass(frozen=True)

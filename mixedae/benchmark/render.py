@@ -66,12 +66,17 @@ class Field:
     """One field of a printed table.
 
     Attributes:
-        text: what it says.
+        parts: what it says: the number, then what stands beside it.
         within: whether it is within the tolerance of the published number; None where that cannot be said.
     """
 
-    text: str
+    parts: tuple[str, ...]
     within: bool | None = None
+
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        return " ".join(self.parts)
 
 
 @dataclass(frozen=True)
@@ -114,9 +119,10 @@ class Layout:
             header += [name + ("" if column.higher_is_better else " ↓"), *([versus] if versus else [])]
         lines = []
         for row in rows:
-            fields = [Field(row.title)]
+            fields = [Field((row.title,))]
+            place = f"{row.title} ({heading})" if heading else row.title
             for column, entry in zip(columns, row.entries, strict=True):
-                fields.append(self._value(row, entry, f"{row.title}, {column.task}"))
+                fields.append(self._value(row, entry, f"{place}, {column.task}"))
                 if versus:
                     fields.append(self._difference(entry))
             lines.append(tuple(fields))
@@ -125,14 +131,14 @@ class Layout:
     def _value(self, row: Row, entry: Entry, place: str) -> Field:
         published = entry.published
         if row.published_only:
-            return Field(f"{published.value:.1f}" if published else "")
+            return Field((f"{published.value:.1f}",) if published else ())
         seeds = len(self._comparison.seeds)
         parts = [number(entry.spread, seeds=seeds) if entry.spread else "missing"]
         if published:
             parts.append(f"(paper {published.value:.1f}{verdict(published.reproduced)})")
         if entry.missing:
             parts.append(self._mark(entry, seeds, place))
-        return Field(" ".join(parts), published.reproduced if published else None)
+        return Field(tuple(parts), published.reproduced if published else None)
 
     @staticmethod
     def _difference(entry: Entry) -> Field:
@@ -142,7 +148,7 @@ class Layout:
         published = entry.published
         if published and published.difference is not None:
             parts.append(f"(paper {published.difference:+.1f}{verdict(published.difference_reproduced)})")
-        return Field(" ".join(parts), published.difference_reproduced if published else None)
+        return Field(tuple(parts), published.difference_reproduced if published else None)
 
     def _mark(self, entry: Entry, seeds: int, place: str) -> str:
         """A footnote for the missing seeds of a cell; the metrics of one task share it."""

@@ -104,6 +104,11 @@ class Suite(Strict):
         return self._path.stem
 
     @property
+    def path(self) -> Path:
+        """The suite's file."""
+        return self._path
+
+    @property
     def cards(self) -> dict[str, TaskCard]:
         """The tasks' cards by name, in the suite's order."""
         return self._cards

@@ -47,7 +47,7 @@ def scene(generator: np.random.Generator, images: int, crowds: bool = True) -> t
             )
             for _ in range(generator.integers(0, 3)):
                 shift = generator.integers(-6, 7, 4)
-                box = (np.maximum([x, y, w, h] + shift, 1)).tolist()
+                box = (np.maximum(np.array([x, y, w, h]) + shift, 1)).tolist()
                 score = float(np.round(generator.random(), 1))  # many ties
                 found.append({"image_id": image, "category_id": category, "bbox": box, "score": score})
         if generator.random() < 0.5:

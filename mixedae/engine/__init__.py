@@ -3,6 +3,7 @@
 from mixedae.engine.effective_batch import EffectiveBatchHook
 from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.non_finite import NonFiniteLossHook
+from mixedae.engine.outcomes import OutcomesHook
 from mixedae.engine.progress import ProgressHook
 from mixedae.engine.recognition import RecognitionHook
 from mixedae.engine.run_record import RunRecordHook
@@ -11,6 +12,7 @@ __all__ = [
     "EffectiveBatchHook",
     "LearningRateDecayOptimWrapperConstructor",
     "NonFiniteLossHook",
+    "OutcomesHook",
     "ProgressHook",
     "RecognitionHook",
     "RunRecordHook",

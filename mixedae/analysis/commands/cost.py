@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixedae.analysis.cost import (
+    PRETRAIN,
     REFERENCE,
     StepCost,
     gpu_days,
@@ -23,7 +24,6 @@ from mixedae.benchmark.published import load_published
 from mixedae.benchmark.suites import BENCHMARK
 from mixedae.errors import ConfigError
 
-CONFIGS = BENCHMARK.parent
 COLUMNS = (
     "config", "epochs", "parameters", "forward_gflops", "gflops", "activation_mb", "relative_flops",
     "predicted_gpu_days", "published_gpu_days", "published_row",
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
         console: for the summary.
     """
     published = load_published(BENCHMARK / "published.yaml")
-    (reference,) = pretraining_configs([CONFIGS / "pretrain" / REFERENCE]).values()
+    (reference,) = pretraining_configs([PRETRAIN / REFERENCE]).values()
     scale = gpu_days(published, published_row(reference))
     if scale is None:
         raise ConfigError(f"{BENCHMARK}/published.yaml has no GPU-days for {REFERENCE}")
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
 
     base, base_epochs = cost_of(reference), reference.train_cfg.max_epochs
     rows: list[dict[str, Any]] = []
-    for name, cfg in pretraining_configs(args.configs or [CONFIGS / "pretrain"]).items():
+    for name, cfg in pretraining_configs(args.configs or [PRETRAIN]).items():
         cost, epochs, ref = cost_of(cfg), cfg.train_cfg.max_epochs, published_row(cfg)
         printed = gpu_days(published, ref)
         relative = cost.flops / base.flops

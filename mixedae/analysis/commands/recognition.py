@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
-from mixedae.analysis.checkpoints import Entry, grouped, load_pretraining, parse_entries
+from mixedae.analysis.checkpoints import Entry, grouped, load_pretraining, parse_entries, parse_runs
 from mixedae.analysis.figures import new_figure, save, style_of, write_data
 from mixedae.analysis.intervals import Numbers
 from mixedae.analysis.pictures import read_pictures
@@ -25,8 +25,9 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
     """
     if not args.checkpoints and not args.run:
         raise ConfigError("nothing to measure: give checkpoints (Fig. 6 a), --run NAME=DIR (Fig. 6 b), or both")
-    entries = parse_entries(args.checkpoints, args.config)
-    runs = parse_entries(args.run, [])
+    runs = parse_runs(args.run)
+    entries = parse_entries(args.checkpoints, args.config, also=runs)
+    names = {*runs, *grouped(entries)}
     measure = Measure(args)
     chance: dict[float, list[str]] = {}
     layers: dict[str, Numbers] = {}
@@ -40,15 +41,13 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
         console.print(f"{name}: " + " ".join(f"{v:.3f}" for v in layers[name].mean(axis=(0, 2))))
     epochs: dict[str, dict[int, Numbers]] = {}
     hooked: dict[str, dict[int, list[float]]] = {}
-    for one in runs:
-        folder = one.path
-        assert folder is not None
-        epochs[one.name] = {}
+    for name, folder in runs.items():
+        epochs[name] = {}
         for epoch, file in epoch_checkpoints(folder).items():
-            (entry,) = parse_entries([f"{one.name}={file}"], [c for c in args.config if c.startswith(f"{one.name}=")])
-            epochs[one.name][epoch], level = measure(entry)
-            chance.setdefault(level, []).append(one.name)
-        hooked[one.name] = logged(folder)
+            (entry,) = parse_entries([f"{name}={file}"], args.config, also=names)
+            epochs[name][epoch], level = measure(entry)
+            chance.setdefault(level, []).append(name)
+        hooked[name] = logged(folder)
     if len(chance) > 1:
         raise ConfigError(f"{chance}: models of one figure need one group size and one number of patches")
     (level,) = chance
@@ -100,7 +99,7 @@ class Measure:
         except ConfigError as error:
             raise ConfigError(f"{entry.name}: {error}") from None
         self.count = len(images) // loaded.model.group_size * loaded.model.group_size
-        return accuracy, chance
+        return accuracy, round(chance, 9)
 
 
 def draw(content: dict[str, Any]) -> Any:

@@ -55,18 +55,14 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
         "checkpoints": {name: [str(entry.path) for entry in of] for name, of in names.items()},
         "left_out": pictures.left_out,
     }
-    written = [save(draw_maps(pictures, {name: of[0] for name, of in maps.items()}, args.show), out_png(args))]
+    shown = {name: of[0] for name, of in maps.items()}
+    written = [save(draw_maps(pictures, shown, args.show), args.out / "attention.png")]
     if pictures.masks is not None:
         content |= judge(maps, foreground_share(pictures.masks, size // grid[0]), grid)
         console.print(table(content))
         written.append(save(draw_numbers(content), args.out / "attention_objects.png"))
     written.append(write_data(args.out / "attention.json", "attention", content))
     return written
-
-
-def out_png(args: argparse.Namespace) -> Path:
-    """The picture's path."""
-    return Path(args.out) / "attention.png"
 
 
 def judge(maps: dict[str, list[Tensor]], share: Tensor, grid: tuple[int, int]) -> dict[str, Any]:
@@ -150,12 +146,12 @@ def draw_maps(pictures: Pictures, maps: dict[str, Tensor], show: int) -> Any:
     picked = np.unique(np.linspace(0, len(pictures.names) - 1, show).round().astype(int))
     figure, axes = new_figure(1.05 * len(picked) + 0.9, 1.08 * (len(maps) + 1), len(maps) + 1, len(picked))
     side = pictures.pixels.shape[-1]
+    extent = (-0.5, side - 0.5, side - 0.5, -0.5)  # in the pictures' pixels, as the outlines are
     for column, image in enumerate(picked):
         show_image(axes[0][column], pictures.pixels[image])
         for row, of in enumerate(maps.values(), start=1):
             one = of[image]
-            show_image(axes[row][column], one, cmap=HEAT, vmin=0, vmax=float(one.max()), extent=(-0.5, side - 0.5) * 2)
-            axes[row][column].images[0].set_extent((-0.5, side - 0.5, side - 0.5, -0.5))
+            show_image(axes[row][column], one, cmap=HEAT, vmin=0, vmax=float(one.max()), extent=extent)
         if pictures.masks is not None:
             for row in range(len(maps) + 1):
                 mask = pictures.masks[image].numpy().astype(float)

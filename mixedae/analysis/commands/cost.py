@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from mixedae.analysis.cost import (
@@ -52,7 +53,10 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
 
     base, base_epochs = cost_of(reference), reference.train_cfg.max_epochs
     rows: list[dict[str, Any]] = []
-    for name, cfg in pretraining_configs(args.configs or [PRETRAIN]).items():
+    configs = pretraining_configs(args.configs or [PRETRAIN])
+    for name, cfg in track(
+        configs.items(), "counting", console=console, transient=True, disable=not console.is_terminal
+    ):
         cost, epochs, ref = cost_of(cfg), cfg.train_cfg.max_epochs, published_row(cfg)
         printed = gpu_days(published, ref)
         relative = cost.flops / base.flops

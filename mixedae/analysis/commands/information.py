@@ -167,7 +167,10 @@ def draw(content: dict[str, Any]) -> Any:
         ax.plot(mean, line, marker=MARKERS[0], color=COLOURS[0])
         if len(row["difference_by_checkpoint"]) > 1:
             at = row["difference_by_checkpoint"]
-            ax.plot(at, [line + 0.22] * len(at), "|", color=COLOURS[1], markersize=7)
+            ax.plot(at, [line + 0.22] * len(at), "|", color=COLOURS[1], markersize=7, label="one checkpoint each")
+    lines, names = ax.get_legend_handles_labels()
+    if lines:
+        ax.legend(lines[:1], names[:1], fontsize=8, frameon=False, loc="best")
     ax.set_yticks(range(len(rows)), [f"{name}\n{row['input']}" for name, row in rows.items()], fontsize=8)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)

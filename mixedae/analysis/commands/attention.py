@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mixedae.analysis.attention import attention_mass, best_iou, centre_prior, cls_attention, foreground_share
 from mixedae.analysis.checkpoints import grouped, load_encoder, parse_entries
-from mixedae.analysis.figures import HEAT, dots, new_figure, save, show_image, write_data
+from mixedae.analysis.figures import HEAT, dots, in_house_style, new_figure, save, show_image, write_data
 from mixedae.analysis.intervals import Interval, Numbers, bootstrap
 from mixedae.analysis.pictures import Pictures, read_pictures
 from mixedae.errors import ConfigError
@@ -135,6 +135,7 @@ def _cell(one: dict[str, float] | None, signed: bool = False) -> str:
     return f"{100 * one['mean']:{sign}.1f} [{100 * one['low']:{sign}.1f}, {100 * one['high']:{sign}.1f}]"
 
 
+@in_house_style
 def draw_maps(pictures: Pictures, maps: dict[str, Tensor], show: int) -> Any:
     """Fig. 5: pictures above, a row of maps for each checkpoint below, foreground outlined where it is known.
 
@@ -161,6 +162,7 @@ def draw_maps(pictures: Pictures, maps: dict[str, Tensor], show: int) -> Any:
     return figure
 
 
+@in_house_style
 def draw_numbers(content: dict[str, Any]) -> Any:
     """Both measures with their intervals; baselines hollow.
 

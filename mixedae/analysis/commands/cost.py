@@ -20,7 +20,7 @@ from mixedae.analysis.cost import (
     published_row,
     step_cost,
 )
-from mixedae.analysis.figures import COLOURS, new_figure, save, write_data
+from mixedae.analysis.figures import COLOURS, in_house_style, new_figure, save, write_data
 from mixedae.benchmark.published import load_published
 from mixedae.benchmark.suites import BENCHMARK
 from mixedae.errors import ConfigError
@@ -124,6 +124,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
     return result
 
 
+@in_house_style
 def draw(rows: list[dict[str, Any]]) -> Any:
     """Predicted GPU-days as bars, published ones as marks.
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixedae.analysis.checkpoints import Loaded, grouped, load_pretraining, parse_entries
-from mixedae.analysis.figures import COLOURS, MARKERS, new_figure, save, write_data
+from mixedae.analysis.figures import COLOURS, MARKERS, in_house_style, new_figure, save, write_data
 from mixedae.analysis.information import (
     batched_errors,
     comparable,
@@ -148,6 +148,7 @@ def table(content: dict[str, Any]) -> Table:
     return result
 
 
+@in_house_style
 def draw(content: dict[str, Any]) -> Any:
     """Differences to the masked image with 95 % intervals (1.96 standard errors), a small mark for every seed.
 

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from mixedae.engine.atomic import write_json
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 COLOURS = ("#0072B2", "#D55E00", "#000000", "#56B4E9", "#E69F00", "#009E73", "#CC79A7")  # Okabe and Ito (2008)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")

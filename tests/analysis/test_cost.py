@@ -75,8 +75,10 @@ def step(encoder_tokens: int, sequences: float, extra_scores: int = 0) -> tuple[
         (model("MixedAE"), step(L, 1 / 4)),
         (model("MixedAE", attention="homologous"), step(L, 1 / 4, extra_scores=LAYERS - 1)),
         (model("MixedAE", attention="homologous") | {"mode": "full"}, None),
+        (model("MAE") | {"masking": "grid"}, step(L // 4, 1)),
+        (model("MixedAE") | {"shares": (0.4, 0.2, 0.2, 0.2)}, step(L, 1 / 4)),
     ],
-    ids=["mae", "plain", "homologous", "full"],
+    ids=["mae", "plain", "homologous", "full", "grid masks", "unequal shares"],
 )
 def test_flops_are_those_on_paper(cfg: dict, expected: tuple[float, float] | None) -> None:
     cost = step_cost(cfg, 16)

@@ -1,6 +1,6 @@
 """The checkpoints that a command is given: ``[NAME=]FILE``, their configs, and models built from both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class Loaded:
         return (images * std + mean) / 255
 
 
-def parse_entries(checkpoints: Sequence[str], configs: Sequence[str] = ()) -> list[Entry]:
+def parse_entries(checkpoints: Sequence[str], configs: Sequence[str] = (), also: Iterable[str] = ()) -> list[Entry]:
     """Read the arguments of a command.
 
     Args:
@@ -83,6 +83,7 @@ def parse_entries(checkpoints: Sequence[str], configs: Sequence[str] = ()) -> li
             initial weights.
         configs: ``[NAME=]FILE``, one of them bare for all names. By default the config that mmengine's Runner left
             beside the checkpoint.
+        also: other names that a config may be for.
 
     Raises:
         ConfigError: a file that does not exist, a config for a name that no checkpoint has, or several configs beside
@@ -90,7 +91,7 @@ def parse_entries(checkpoints: Sequence[str], configs: Sequence[str] = ()) -> li
     """
     named = [_split(text) for text in checkpoints]
     given = dict(_split(text) for text in configs)
-    names = {name or _default_name(file) for name, file in named}
+    names = {name or _default_name(file) for name, file in named} | set(also)
     if unknown := sorted(set(given) - names - {""}):
         raise ConfigError(f"--config {unknown[0]}=...: no checkpoint has this name; expected one of {sorted(names)}")
     for file in given.values():
@@ -108,6 +109,21 @@ def parse_entries(checkpoints: Sequence[str], configs: Sequence[str] = ()) -> li
         else:
             entries.append(Entry(name, Path(file), Path(config) if config else _config_beside(Path(file))))
     return entries
+
+
+def parse_runs(runs: Sequence[str]) -> dict[str, Path]:
+    """Read ``[NAME=]DIR`` arguments; the name is by default the folder's.
+
+    Args:
+        runs: work dirs.
+
+    Raises:
+        ConfigError: two folders of one name.
+    """
+    named = [(name or Path(folder).absolute().name, Path(folder)) for name, folder in map(_split, runs)]
+    if len(dict(named)) < len(named):
+        raise ConfigError(f"--run: two folders of one name in {', '.join(runs)}; give each its own NAME=")
+    return dict(named)
 
 
 def load_pretraining(entry: Entry) -> Loaded:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,24 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 
 import mixedae.registry  # noqa: F401  # makes mmengine know the scope
 from mixedae.benchmark.published import Published, PublishedRef
+from mixedae.benchmark.suites import BENCHMARK
 from mixedae.errors import ConfigError
 from mixedae.registry import MODELS
 
 REFERENCE = "mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py"
 """The config whose published GPU-days all predictions are scaled from."""
 
-TABLE1, TABLE3A = "mixedae_table1", "mixedae_table3a"
+PRETRAIN = BENCHMARK.parent / "pretrain"
+
+ROWS = {
+    REFERENCE: ("mixedae_table1", "MAE"),
+    "mixedae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py": ("mixedae_table1", "MixedAE"),
+    "mixedae-full_vit-base-p16_8xb128-amp-coslr-300e_in1k.py": ("mixedae_table1", "MixedAE-Full"),
+    "mixedae-full-light_vit-base-p16_8xb128-amp-coslr-300e_in1k.py": ("mixedae_table1", "MixedAE-Full*"),
+    "ablation/mixedae_plain_no-contrast.py": ("mixedae_table3a", "r = 0.25"),
+    "ablation/mixedae_plain_no-contrast_r-0.5.py": ("mixedae_table3a", "r = 0.5"),
+}
+"""Recipe to table and row of mm_configs/benchmark/published.yaml."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,8 @@ def step_cost(model_cfg: dict[str, Any], img_size: int) -> StepCost:
         model_cfg: the config's ``model``.
         img_size: of a square image.
     """
+    # Which patches are shown does not change how many; drawing blocks, grids and unequal shares needs real numbers.
+    model_cfg = {key: value for key, value in model_cfg.items() if key not in ("masking", "shares")}
     init_default_scope("mmpretrain")
     with FakeTensorMode(allow_non_fake_inputs=True):
         model: Any = MODELS.build(model_cfg)
@@ -111,41 +125,24 @@ def step_cost(model_cfg: dict[str, Any], img_size: int) -> StepCost:
 
 
 def published_row(cfg: Config) -> PublishedRef | None:
-    """The published pre-training that a config repeats: its model, sizes and epochs are those of the table's row.
+    """The published pre-training that a config repeats: its ``model`` is that of the row's own recipe.
 
     Args:
         cfg: of a pre-training.
 
     Returns:
-        A row of Table 1 (MAE, MixedAE, MixedAE-Full, MixedAE-Full*) or of Table 3a (mixing alone), else None.
+        The row at the config's epochs, which the table may lack; None for a model of no row.
     """
-    model, epochs = cfg.model, cfg.train_cfg.max_epochs
-    backbone, neck, head = model.backbone, model.get("neck") or {}, model.head
-    if (backbone.arch, backbone.img_size, backbone.patch_size) not in {("b", 224, 16), ("base", 224, 16)}:
-        return None
-    decoder = (neck.get("decoder_embed_dim", 512), neck.get("decoder_depth", 8))
-    if model.type == "mixedae.MAE":
-        is_standard = decoder == (512, 8) and model.get("mask_ratio", 0.75) == 0.75
-        return PublishedRef(table=TABLE1, method="MAE", epochs=epochs) if is_standard else None
-    group_size, mode = model.get("group_size", 4), model.get("mode", "compose")
-    attention = backbone.get("attention", "homologous")
-    contrasts = head.get("contrastive_weight", 0.1) > 0
-    if attention == "plain" and not contrasts and mode == "compose" and decoder == (512, 8) and neck:
-        return PublishedRef(table=TABLE3A, method=f"r = {1 / group_size:g}", epochs=epochs)
-    is_method = (
-        attention == "homologous"
-        and contrasts
-        and group_size == 4
-        and backbone.get("topk_ratio", 0.25) == 0.25
-        and backbone.get("num_global_layers", 1) == 1
-    )
-    names = {
-        ("compose", (512, 8)): "MixedAE",
-        ("full", (512, 8)): "MixedAE-Full",
-        ("full", (256, 2)): "MixedAE-Full*",
-    }
-    name = names.get((mode, decoder)) if is_method and neck else None
-    return PublishedRef(table=TABLE1, method=name, epochs=epochs) if name else None
+    for file, (table, method) in ROWS.items():
+        if _model(file) == cfg.model.to_dict():
+            return PublishedRef(table=table, method=method, epochs=cfg.train_cfg.max_epochs)
+    return None
+
+
+@cache
+def _model(file: str) -> dict[str, Any]:
+    model: dict[str, Any] = Config.fromfile(PRETRAIN / file).model.to_dict()
+    return model
 
 
 def gpu_days(published: Published, ref: PublishedRef | None) -> float | None:

@@ -1,15 +1,19 @@
 """How figures look: one style, colours that differ in lightness and for the colour-blind, and files written whole."""
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
 from mixedae.engine.atomic import write_json
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 COLOURS = ("#0072B2", "#D55E00", "#000000", "#56B4E9", "#E69F00", "#009E73", "#CC79A7")  # Okabe and Ito (2008)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
@@ -33,8 +37,23 @@ STYLE: dict[Any, Any] = {
 }
 
 
+def in_house_style(draw: Callable[P, R]) -> Callable[P, R]:
+    """Let a function draw under :data:`STYLE`, and only this function.
+
+    Args:
+        draw: makes a figure.
+    """
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **options: P.kwargs) -> R:
+        with mpl.rc_context(STYLE):
+            return draw(*args, **options)
+
+    return drawn
+
+
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """An empty figure in the house style, never shown on a screen.
+    """An empty figure, never shown on a screen.
 
     Args:
         width: in inches.
@@ -46,9 +65,8 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     Returns:
         The figure and a (rows, columns) array of axes.
     """
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots(rows, columns, squeeze=False, **options)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def style_of(number: int) -> dict[str, Any]:

@@ -124,6 +124,8 @@ def comparable(models: dict[str, Any]) -> int:
             raise ConfigError(f"{name} was trained without reconstruction; it has no decoder to measure")
         if isinstance(model, MAE) and round(model.mask_ratio * group_size, 6) != group_size - 1:
             raise ConfigError(f"{name}: mask_ratio {model.mask_ratio} found; a mixture of {group_size} hides 1 - r")
+        if getattr(model, "masking", "random") != "random" or getattr(model, "shares", None) is not None:
+            raise ConfigError(f"{name} was trained with {_odd(model)}; only random masks and equal shares r compare")
         for what, ours, theirs in zip(
             ("image and patches", "encoder", "decoder", "norm_pix"), _kind(model), _kind(first), strict=True
         ):
@@ -132,6 +134,10 @@ def comparable(models: dict[str, Any]) -> int:
                     f"{name} and {first_name} differ in {what} ({ours} and {theirs}): their likelihoods do not compare"
                 )
     return group_size
+
+
+def _odd(model: Any) -> str:
+    return f"{model.masking} masks" if isinstance(model, MAE) else f"shares {model.shares}"
 
 
 def _kind(model: Any) -> tuple[Any, ...]:

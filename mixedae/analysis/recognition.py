@@ -39,14 +39,14 @@ def recognition(model: Any, images: Tensor, groups: int = 16) -> tuple[Numbers, 
     patches = patchify(images[: count * group_size], model.backbone.patch_embed.projection.kernel_size[0])
     length = patches.shape[1]
     draw = torch.Generator().manual_seed(0)
-    sources = sample_sources(count, length, group_size, model.mode, draw)
+    sources = sample_sources(count, length, group_size, model.mode, draw, shares=model.shares)
     rows = len(sources) // count  # mixed samples a group
     parts = [
         (recognition_by_layer(model, some, mixed).double().numpy(), len(mixed))
         for some, mixed in zip(patches.split(groups * group_size), sources.split(groups * rows), strict=True)
     ]
     values, weights = zip(*parts, strict=True)
-    return np.average(values, axis=0, weights=weights), chance_level(length, group_size)
+    return np.average(values, axis=0, weights=weights), chance_level(sources)
 
 
 def epoch_checkpoints(folder: Path) -> dict[int, Path]:

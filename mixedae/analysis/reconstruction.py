@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mixedae.engine.recognition import evaluating
-from mixedae.ops import given_by, mix, patchify, random_masking, sample_sources, take, target_images, unpatchify
+from mixedae.ops import draw_mask, given_by, mix, patchify, sample_sources, take, target_images, unpatchify
 
 
 def to_pixels(model: Any, predicted: Tensor, patches: Tensor) -> Tensor:
@@ -43,7 +43,9 @@ def reconstruct_mixed(
     patch, grid = _geometry(model)
     patches = patchify(images, patch)
     group_size = model.group_size
-    sources = sample_sources(len(images) // group_size, patches.shape[1], group_size, mode, generator)
+    sources = sample_sources(
+        len(images) // group_size, patches.shape[1], group_size, mode, generator, shares=model.shares
+    )
     with evaluating(model):
         predicted = model.reconstruct(model.backbone.ln1(model.encode_mixed(patches, sources)), sources)
     original = patches[target_images(len(sources), len(images), group_size)]
@@ -66,7 +68,7 @@ def reconstruct_masked(model: Any, images: Tensor, generator: torch.Generator) -
     """
     patch, grid = _geometry(model)
     patches = patchify(images, patch)
-    kept, removed = random_masking(len(patches), patches.shape[1], model.mask_ratio, generator)
+    kept, removed = draw_mask(model.masking, len(patches), grid, model.mask_ratio, generator)
     with evaluating(model):
         latent = model.backbone.ln1(model.backbone.encode(take(patches, kept), positions=kept))
         predicted = model.neck.predict(model.neck.decode_kept(latent, kept))

@@ -89,14 +89,14 @@ def recognition_by_layer(model: Any, patches: Tensor, sources: Tensor) -> Tensor
         return torch.stack([recognition_accuracy(mask, sources) for mask in masks])
 
 
-def chance_level(num_patches: int, group_size: int) -> float:
-    """Accuracy of keys drawn at random: (rL-1)/(L-1), r = 1/G.
+def chance_level(sources: Tensor) -> float:
+    """Accuracy of keys drawn at random: (rL-1)/(L-1), averaged over queries where the shares r differ.
 
     Args:
-        num_patches: L.
-        group_size: G.
+        sources: int64 (M, L).
     """
-    return (num_patches / group_size - 1) / (num_patches - 1)
+    homologous = same_source(sources).sum(dim=-1) - 1
+    return float(homologous.double().mean()) / (sources.shape[1] - 1)
 
 
 @HOOKS.register_module()
@@ -169,9 +169,11 @@ class RecognitionHook(Hook):
         patches = patchify(self._images, model.backbone.patch_embed.projection.kernel_size[0])
         count, length = patches.shape[:2]
         draw = torch.Generator().manual_seed(0)  # of its own: training's numbers are left alone
-        sources = sample_sources(count // model.group_size, length, model.group_size, model.mode, draw)
+        sources = sample_sources(
+            count // model.group_size, length, model.group_size, model.mode, draw, shares=model.shares
+        )
         accuracy = recognition_by_layer(model, patches, sources.to(patches.device)).mean(dim=1).tolist()
-        chance = chance_level(length, model.group_size)
+        chance = chance_level(sources)
         scalars = {f"{PREFIX}/layer_{i}": value for i, value in enumerate(accuracy, start=1)}
         for name, value in scalars.items():
             runner.message_hub.update_scalar(name, value)

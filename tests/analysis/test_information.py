@@ -88,6 +88,8 @@ def test_what_does_not_compare_is_refused(patches: torch.Tensor) -> None:
         ({"b": mixed}, "0 of MAE"),
         ({"a": mae, "b": mixed, "c": build("MixedAE", group_size=2)}, r"group sizes \[2, 4\]"),
         ({"a": build("MAE", mask_ratio=0.5), "b": mixed}, "mask_ratio 0.5"),
+        ({"a": build("MAE", masking="grid"), "b": mixed}, "grid masks"),
+        ({"a": mae, "b": build("MixedAE", shares=(0.4, 0.2, 0.2, 0.2))}, "shares"),
         ({"a": mae, "b": build("MixedAE", head=dict(norm_pix=False))}, "norm_pix"),
         ({"a": mae, "b": build("MixedAE", backbone=dict(img_size=16, patch_size=8))}, "image and patches"),
         ({"a": mae, "b": build("MixedAE", reconstruction=False)}, "no decoder"),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mixedae.analysis.attention import attention_mass, best_iou, centre_prior, cls_attention, foreground_share
 from mixedae.analysis.checkpoints import grouped, load_encoder, parse_entries
-from mixedae.analysis.figures import HEAT, dots, new_figure, save, show_image, write_data
+from mixedae.analysis.figures import HEAT, dots, in_house_style, new_figure, save, show_image, write_data
 from mixedae.analysis.intervals import Interval, Numbers, bootstrap
 from mixedae.analysis.pictures import Pictures, read_pictures
 from mixedae.errors import ConfigError
@@ -55,18 +55,14 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
         "checkpoints": {name: [str(entry.path) for entry in of] for name, of in names.items()},
         "left_out": pictures.left_out,
     }
-    written = [save(draw_maps(pictures, {name: of[0] for name, of in maps.items()}, args.show), out_png(args))]
+    shown = {name: of[0] for name, of in maps.items()}
+    written = [save(draw_maps(pictures, shown, args.show), args.out / "attention.png")]
     if pictures.masks is not None:
         content |= judge(maps, foreground_share(pictures.masks, size // grid[0]), grid)
         console.print(table(content))
         written.append(save(draw_numbers(content), args.out / "attention_objects.png"))
     written.append(write_data(args.out / "attention.json", "attention", content))
     return written
-
-
-def out_png(args: argparse.Namespace) -> Path:
-    """The picture's path."""
-    return Path(args.out) / "attention.png"
 
 
 def judge(maps: dict[str, list[Tensor]], share: Tensor, grid: tuple[int, int]) -> dict[str, Any]:
@@ -139,6 +135,7 @@ def _cell(one: dict[str, float] | None, signed: bool = False) -> str:
     return f"{100 * one['mean']:{sign}.1f} [{100 * one['low']:{sign}.1f}, {100 * one['high']:{sign}.1f}]"
 
 
+@in_house_style
 def draw_maps(pictures: Pictures, maps: dict[str, Tensor], show: int) -> Any:
     """Fig. 5: pictures above, a row of maps for each checkpoint below, foreground outlined where it is known.
 
@@ -150,12 +147,12 @@ def draw_maps(pictures: Pictures, maps: dict[str, Tensor], show: int) -> Any:
     picked = np.unique(np.linspace(0, len(pictures.names) - 1, show).round().astype(int))
     figure, axes = new_figure(1.05 * len(picked) + 0.9, 1.08 * (len(maps) + 1), len(maps) + 1, len(picked))
     side = pictures.pixels.shape[-1]
+    extent = (-0.5, side - 0.5, side - 0.5, -0.5)  # in the pictures' pixels, as the outlines are
     for column, image in enumerate(picked):
         show_image(axes[0][column], pictures.pixels[image])
         for row, of in enumerate(maps.values(), start=1):
             one = of[image]
-            show_image(axes[row][column], one, cmap=HEAT, vmin=0, vmax=float(one.max()), extent=(-0.5, side - 0.5) * 2)
-            axes[row][column].images[0].set_extent((-0.5, side - 0.5, side - 0.5, -0.5))
+            show_image(axes[row][column], one, cmap=HEAT, vmin=0, vmax=float(one.max()), extent=extent)
         if pictures.masks is not None:
             for row in range(len(maps) + 1):
                 mask = pictures.masks[image].numpy().astype(float)
@@ -165,6 +162,7 @@ def draw_maps(pictures: Pictures, maps: dict[str, Tensor], show: int) -> Any:
     return figure
 
 
+@in_house_style
 def draw_numbers(content: dict[str, Any]) -> Any:
     """Both measures with their intervals; baselines hollow.
 

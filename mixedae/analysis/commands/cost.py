@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from mixedae.analysis.cost import (
+    PRETRAIN,
     REFERENCE,
     StepCost,
     gpu_days,
@@ -18,12 +20,11 @@ from mixedae.analysis.cost import (
     published_row,
     step_cost,
 )
-from mixedae.analysis.figures import COLOURS, new_figure, save, write_data
+from mixedae.analysis.figures import COLOURS, in_house_style, new_figure, save, write_data
 from mixedae.benchmark.published import load_published
 from mixedae.benchmark.suites import BENCHMARK
 from mixedae.errors import ConfigError
 
-CONFIGS = BENCHMARK.parent
 COLUMNS = (
     "config", "epochs", "parameters", "forward_gflops", "gflops", "activation_mb", "relative_flops",
     "predicted_gpu_days", "published_gpu_days", "published_row",
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
         console: for the summary.
     """
     published = load_published(BENCHMARK / "published.yaml")
-    (reference,) = pretraining_configs([CONFIGS / "pretrain" / REFERENCE]).values()
+    (reference,) = pretraining_configs([PRETRAIN / REFERENCE]).values()
     scale = gpu_days(published, published_row(reference))
     if scale is None:
         raise ConfigError(f"{BENCHMARK}/published.yaml has no GPU-days for {REFERENCE}")
@@ -52,7 +53,10 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
 
     base, base_epochs = cost_of(reference), reference.train_cfg.max_epochs
     rows: list[dict[str, Any]] = []
-    for name, cfg in pretraining_configs(args.configs or [CONFIGS / "pretrain"]).items():
+    configs = pretraining_configs(args.configs or [PRETRAIN])
+    for name, cfg in track(
+        configs.items(), "counting", console=console, transient=True, disable=not console.is_terminal
+    ):
         cost, epochs, ref = cost_of(cfg), cfg.train_cfg.max_epochs, published_row(cfg)
         printed = gpu_days(published, ref)
         relative = cost.flops / base.flops
@@ -120,6 +124,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
     return result
 
 
+@in_house_style
 def draw(rows: list[dict[str, Any]]) -> Any:
     """Predicted GPU-days as bars, published ones as marks.
 

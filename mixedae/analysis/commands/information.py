@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixedae.analysis.checkpoints import Loaded, grouped, load_pretraining, parse_entries
-from mixedae.analysis.figures import COLOURS, MARKERS, new_figure, save, write_data
+from mixedae.analysis.figures import COLOURS, MARKERS, in_house_style, new_figure, save, write_data
 from mixedae.analysis.information import (
     batched_errors,
     comparable,
@@ -148,6 +148,7 @@ def table(content: dict[str, Any]) -> Table:
     return result
 
 
+@in_house_style
 def draw(content: dict[str, Any]) -> Any:
     """Differences to the masked image with 95 % intervals (1.96 standard errors), a small mark for every seed.
 
@@ -167,7 +168,10 @@ def draw(content: dict[str, Any]) -> Any:
         ax.plot(mean, line, marker=MARKERS[0], color=COLOURS[0])
         if len(row["difference_by_checkpoint"]) > 1:
             at = row["difference_by_checkpoint"]
-            ax.plot(at, [line + 0.22] * len(at), "|", color=COLOURS[1], markersize=7)
+            ax.plot(at, [line + 0.22] * len(at), "|", color=COLOURS[1], markersize=7, label="one checkpoint each")
+    lines, names = ax.get_legend_handles_labels()
+    if lines:
+        ax.legend(lines[:1], names[:1], fontsize=8, frameon=False, loc="best")
     ax.set_yticks(range(len(rows)), [f"{name}\n{row['input']}" for name, row in rows.items()], fontsize=8)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
-from mixedae.analysis.checkpoints import Entry, grouped, load_pretraining, parse_entries
-from mixedae.analysis.figures import new_figure, save, style_of, write_data
+from mixedae.analysis.checkpoints import Entry, grouped, load_pretraining, parse_entries, parse_runs
+from mixedae.analysis.figures import in_house_style, new_figure, save, style_of, write_data
 from mixedae.analysis.intervals import Numbers
 from mixedae.analysis.pictures import read_pictures
 from mixedae.analysis.recognition import epoch_checkpoints, logged, recognition
@@ -25,8 +25,9 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
     """
     if not args.checkpoints and not args.run:
         raise ConfigError("nothing to measure: give checkpoints (Fig. 6 a), --run NAME=DIR (Fig. 6 b), or both")
-    entries = parse_entries(args.checkpoints, args.config)
-    runs = parse_entries(args.run, [])
+    runs = parse_runs(args.run)
+    entries = parse_entries(args.checkpoints, args.config, also=runs)
+    names = {*runs, *grouped(entries)}
     measure = Measure(args)
     chance: dict[float, list[str]] = {}
     layers: dict[str, Numbers] = {}
@@ -40,15 +41,13 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
         console.print(f"{name}: " + " ".join(f"{v:.3f}" for v in layers[name].mean(axis=(0, 2))))
     epochs: dict[str, dict[int, Numbers]] = {}
     hooked: dict[str, dict[int, list[float]]] = {}
-    for one in runs:
-        folder = one.path
-        assert folder is not None
-        epochs[one.name] = {}
+    for name, folder in runs.items():
+        epochs[name] = {}
         for epoch, file in epoch_checkpoints(folder).items():
-            (entry,) = parse_entries([f"{one.name}={file}"], [c for c in args.config if c.startswith(f"{one.name}=")])
-            epochs[one.name][epoch], level = measure(entry)
-            chance.setdefault(level, []).append(one.name)
-        hooked[one.name] = logged(folder)
+            (entry,) = parse_entries([f"{name}={file}"], args.config, also=names)
+            epochs[name][epoch], level = measure(entry)
+            chance.setdefault(level, []).append(name)
+        hooked[name] = logged(folder)
     if len(chance) > 1:
         raise ConfigError(f"{chance}: models of one figure need one group size and one number of patches")
     (level,) = chance
@@ -100,9 +99,10 @@ class Measure:
         except ConfigError as error:
             raise ConfigError(f"{entry.name}: {error}") from None
         self.count = len(images) // loaded.model.group_size * loaded.model.group_size
-        return accuracy, chance
+        return accuracy, round(chance, 9)
 
 
+@in_house_style
 def draw(content: dict[str, Any]) -> Any:
     """Fig. 6: the panels that there are data for.
 
@@ -110,23 +110,23 @@ def draw(content: dict[str, Any]) -> Any:
         content: of recognition.json.
     """
     panels = [name for name in ("by_layer", "by_epoch") if content[name]]
+    styles = {name: style_of(i) for i, name in enumerate(dict.fromkeys([*content["by_layer"], *content["by_epoch"]]))}
     figure, axes = new_figure(3.2 * len(panels) + 1.4, 2.8, 1, len(panels), sharey=True)
     for ax, panel in zip(axes[0], panels, strict=True):
-        for number, (name, data) in enumerate(content[panel].items()):
+        for name, data in content[panel].items():
+            style = styles[name]
             if panel == "by_layer":
                 mean, std = (100 * np.array(data[key]) for key in ("mean", "std_over_heads"))
                 layers = np.arange(1, len(mean) + 1)
-                ax.fill_between(layers, mean - std, mean + std, color=style_of(number)["color"], alpha=0.15, lw=0)
-                ax.plot(layers, mean, label=name, **style_of(number))
+                ax.fill_between(layers, mean - std, mean + std, color=style["color"], alpha=0.15, lw=0)
+                ax.plot(layers, mean, label=name, **style)
             else:
                 of = data["checkpoints"]
-                ax.plot(list(of), [100 * row[-1] for row in of.values()], label=name, **style_of(number))
+                ax.plot(list(of), [100 * row[-1] for row in of.values()], label=name, **style)
                 if data["logged_while_training"]:
                     of = data["logged_while_training"]
-                    colour = style_of(number)["color"]
-                    ax.plot(
-                        list(of), [100 * row[-1] for row in of.values()], color=colour, lw=0.8, label=f"{name}, logged"
-                    )
+                    last = [100 * row[-1] for row in of.values()]
+                    ax.plot(list(of), last, color=style["color"], lw=0.8, label=f"{name}, logged")
         ax.axhline(100 * content["chance"], color="#777777", linestyle=":", linewidth=1.2, label="chance")
         ax.set_title("By layer (band: ± 1 SD over heads)" if panel == "by_layer" else "Last layer, by epoch")
         ax.set_xlabel("Layer" if panel == "by_layer" else "Pre-training epoch")
@@ -134,5 +134,6 @@ def draw(content: dict[str, Any]) -> Any:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0][0].set_ylabel("TopK sampling accuracy (%)")
     entries = {text: line for ax in axes[0] for line, text in zip(*ax.get_legend_handles_labels(), strict=True)}
+    entries["chance"] = entries.pop("chance")  # last
     figure.legend(entries.values(), entries, loc="outside right center", fontsize=8, frameon=False)
     return figure

@@ -9,7 +9,7 @@ from rich.console import Console
 from torch import Tensor
 
 from mixedae.analysis.checkpoints import Loaded, load_pretraining, parse_entries
-from mixedae.analysis.figures import new_figure, save, show_image, write_data
+from mixedae.analysis.figures import in_house_style, new_figure, save, show_image, write_data
 from mixedae.analysis.pictures import read_pictures
 from mixedae.analysis.reconstruction import reconstruct_masked, reconstruct_mixed
 from mixedae.errors import ConfigError
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
     return written
 
 
+@in_house_style
 def triplets(loaded: Loaded, pixels: Tensor) -> tuple[Any, dict[str, Any]]:
     """MAE's figure: original, masked, reconstruction.
 
@@ -75,6 +76,7 @@ def triplets(loaded: Loaded, pixels: Tensor) -> tuple[Any, dict[str, Any]]:
     return figure, {"kind": "masked", "count": len(pixels), "masked_mse": float(error)}
 
 
+@in_house_style
 def mixtures(loaded: Loaded, pixels: Tensor, mode: str) -> tuple[Any, dict[str, Any]]:
     """A block of rows for each group: its images, then every mixed sample with what is unmixed from it.
 

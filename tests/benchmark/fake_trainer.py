@@ -1,8 +1,9 @@
 """Stands in for tools/train.py: same arguments, same files, no torch. What it does is said by ``fake`` in the config.
 
-``fake`` keys: epochs, sleep (seconds an epoch), fail (message), fail_times (only so often), hang (ignore SIGTERM, never
-end), silent (no record), metrics, iterations, effective_batch, break_resume, outcomes (write outcomes.npz, of the test
-images that this names). ``FAKE_JOURNAL`` names a file that collects one line for each start, epoch and end.
+``fake`` keys: epochs, sleep (seconds an epoch), until (a file is there), fail (message), fail_times (only so often),
+hang (ignore SIGTERM, never end), silent (no record), metrics, iterations, effective_batch, break_resume, outcomes (write
+outcomes.npz, of the test images that this names). ``FAKE_JOURNAL`` names a file that collects one line for each start,
+epoch and end.
 """
 
 import argparse
@@ -74,6 +75,8 @@ def main() -> int:
         done = int(Path(pointer.read_text()).stem.split("_")[1])
     for epoch in range(done + 1, fake.get("epochs", 2) + 1):
         time.sleep(fake.get("sleep", 0.0))
+        while "until" in fake and not Path(fake["until"]).exists():
+            time.sleep(0.02)
         if fake.get("fail") and starts(folder) <= fake.get("fail_times", 10**9):
             print("Traceback (most recent call last):\n  nonsense", fake["fail"], sep="\n", file=sys.stderr)
             return 1

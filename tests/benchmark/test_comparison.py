@@ -130,6 +130,20 @@ def test_fewer_epochs_never_share_a_column_with_more(tmp_path: Path) -> None:
     assert RENDERERS["latex"](comparison).count(r"\begin{tabular}") == 2
 
 
+def test_a_limited_run_never_stands_beside_a_published_number(tmp_path: Path) -> None:
+    suite = epochs_suite(tmp_path)
+    assert suite.run(limit=1)[0] == 0
+    comparison = suite.comparison(limit=1)
+    assert comparison.rows[0].entries[0].values
+    assert not any(row.published_only or entry.published for row in comparison.rows for entry in row.entries)
+
+
+def test_a_whole_name_selects_one_cell(tmp_path: Path) -> None:
+    suite = FakeSuite(tmp_path, seeds=(1, 10)).workspace()
+    assert [cell.name for cell in suite.suite.matching(suite.cells, "mae/cls/seed_1")] == ["mae/cls/seed_1"]
+    assert len(suite.suite.matching(suite.cells, "mae/cls/seed")) == 2
+
+
 def test_the_full_suite_compares_each_mixedae_with_mae_of_its_epochs() -> None:
     suite = load_suite(find_suite("full"))
     for name in suite.pretrainings:

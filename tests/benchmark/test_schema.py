@@ -121,6 +121,9 @@ def test_every_shipped_card_and_suite_loads() -> None:
             assert metric.published is None or metric.published in columns
             assert (metric.tolerance is None) == (metric.tolerance_source is None)
     for suite in suites:
+        if suite.name == "full":
+            assert suite.published_rows and suite.baseline is None  # each MixedAE names MAE of its epochs
+            continue
         assert suite.watermark and suite.baseline == "mae"
 
 

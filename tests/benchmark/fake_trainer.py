@@ -1,9 +1,8 @@
 """Stands in for tools/train.py: same arguments, same files, no torch. What it does is said by ``fake`` in the config.
 
 ``fake`` keys: epochs, sleep (seconds an epoch), until (a file is there), fail (message), fail_times (only so often),
-hang (ignore SIGTERM, never end), silent (no record), metrics, iterations, effective_batch, break_resume, outcomes (write
-outcomes.npz, of the test images that this names). ``FAKE_JOURNAL`` names a file that collects one line for each start,
-epoch and end.
+hang (ignore SIGTERM, never end), silent (no record), metrics, iterations, effective_batch, break_resume, outcomes (of
+these test images). ``FAKE_JOURNAL`` names a file that collects one line for each start, epoch and end.
 """
 
 import argparse

@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     launch.add_argument("--rendezvous", metavar="HOST:PORT", help="where torchrun's nodes meet")
     launch.add_argument("--starter", metavar="COMMAND", help="starts torchrun on each node: 'mpirun -np 2 -H a,b'")
     launch.add_argument(
-        "--slurm", action="append", default=[], metavar="KEY=VALUE", help="partition=gpu timeout_min=600"
+        "--slurm", action="append", default=[], metavar="KEY=VALUE", help="slurm_partition=gpu, timeout_min=600, ..."
     )
     launch.add_argument(
         "--cluster", choices=("slurm", "local"), help="local: submitit's jobs as processes of this machine"

@@ -1,6 +1,7 @@
 """What ``tools/bench.py`` does: each command takes parsed arguments and returns an exit status."""
 
 from argparse import Namespace
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -157,13 +158,19 @@ def _dry_run(workspace: Workspace, cells: list[Cell], console: Console, force: s
     return 0
 
 
+def _patience() -> AbstractContextManager[object]:
+    """A sign of life on a terminal: a suite's first paired tests may take minutes; after that they are remembered."""
+    return Console(stderr=True).status("collecting results, testing differences")
+
+
 def do_table(args: Namespace, console: Console) -> int:
     """Print the comparison, whatever there is of it."""
     from mixedae.benchmark.render import RENDERERS, rich_table
     from mixedae.benchmark.table import compare
 
     suite = load_suite(find_suite(args.suite))
-    comparison = compare(_workspace(args, suite, need_data=False, disk_seeds=True))
+    with _patience():
+        comparison = compare(_workspace(args, suite, need_data=False, disk_seeds=True))
     if args.format == "rich":
         console.print(rich_table(comparison))
     else:
@@ -177,6 +184,7 @@ def do_report(args: Namespace, console: Console) -> int:
 
     suite = load_suite(find_suite(args.suite))
     workspace = _workspace(args, suite, need_data=False, disk_seeds=True)
-    path = write_report(workspace, Path(args.out) if args.out else workspace.folder / "report.html")
+    with _patience():
+        path = write_report(workspace, Path(args.out) if args.out else workspace.folder / "report.html")
     console.print(f"report: {path}", markup=False, highlight=False, soft_wrap=True)
     return 0

@@ -48,6 +48,8 @@ class Launch(Strict):
             )
         if self.slurm and self.kind != "slurm":
             raise ConfigError(f"--slurm {next(iter(self.slurm))}=... is for --launcher slurm, not {self.kind}")
+        if self.cluster == "local" and self.kind != "slurm":
+            raise ConfigError(f"--cluster local is for --launcher slurm, not {self.kind}")
         return self
 
     @property

@@ -106,7 +106,7 @@ def _draw(axes: object, item: Series) -> None:
             ys,
             color=colour,
             linestyle=DASHES[item.look % len(DASHES)] if item.line else "none",
-            marker=marker if not item.line or len(points) < 3 else None,
+            marker=marker if not item.line or item.hollow or len(points) < 3 else None,
             markerfacecolor=CANVAS if item.hollow else colour,
             linewidth=1.5,
             alpha=1.0,

@@ -1,15 +1,17 @@
 """The charts of a report: trade-off, learning curves, recognition accuracy; absent where nothing was recorded."""
 
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
 from mixedae.benchmark.curves import Curves, Points, read_curves
 from mixedae.benchmark.plots import Chart, Series, chart
+from mixedae.benchmark.published import PublishedRow
 from mixedae.benchmark.suites import Cell
 from mixedae.benchmark.table import Comparison
 from mixedae.benchmark.workspace import State, Workspace
 
-DAY, HOUR = 86400.0, 3600.0
+DAY = 86400.0
 
 
 def charts(workspace: Workspace, comparison: Comparison, states: dict[Cell, State]) -> dict[str, list[Chart]]:
@@ -38,27 +40,50 @@ def _trade_off(workspace: Workspace, comparison: Comparison, done: dict[Cell, An
     tables = {p.published.table for p in suite.pretrainings.values() if p.published}
     columns = [(card, metric) for card in suite.cards.values() for metric in card.metrics]
     costs = _costs(done)
-    unit, seconds = ("GPU days", DAY) if tables else ("minutes x processes", 60.0)
+    unit, seconds = ("GPU days (published: V100)", DAY) if tables else ("minutes x processes", 60.0)
+    looks: dict[str, int] = {}
+    for row in comparison.rows:
+        if not row.published_only:
+            looks.setdefault(row.title, len(looks) + 1)
     for index, (card, metric) in enumerate(columns):
         series, said = [], []
         for table in sorted(tables) if metric.published else []:
-            rows = [
-                r for r in suite.published.tables[table].rows if r.gpu_days and r.values.get(metric.published or "")
-            ]
-            points = [(r.gpu_days or 0.0, r.values[metric.published or ""] or 0.0) for r in rows]
-            labels = [f"{r.method} {r.epochs or ''}".strip() for r in rows]
-            series.append(Series("published (V100 days)", [points], 0, labels, line=False, hollow=True))
-            said.append(f"{len(points)} published points from {min(points)[0]:g} to {max(points)[0]:g} GPU days")
-        for number, row in enumerate(row for row in comparison.rows if not row.published_only):
+            series += _published(suite.published.tables[table].rows, metric.published, looks)
+        if series:
+            points = [point for item in series for run in item.runs for point in run]
+            cheapest, dearest = min(points)[0], max(points)[0]
+            said.append(f"{len(points)} published points from {cheapest:g} to {dearest:g} GPU days")
+        for row in (row for row in comparison.rows if not row.published_only):
             entry = row.entries[index]
             if entry.spread is not None:
                 at = costs.get(row.pretraining, 0.0) / seconds
                 error = entry.spread.std or 0.0
-                series.append(Series(row.title, [[(at, entry.spread.mean)]], number + 1, line=False, error=error))
-                said.append(f"{row.title} {entry.spread.mean:.1f} at {at:.3g}")
+                series.append(Series(row.title, [[(at, entry.spread.mean)]], looks[row.title], line=False, error=error))
+                said.append(f"{row.title} {entry.spread.mean:.1f} at {at:.3g} {unit}")
         if series:
             name = f"{card.title}: {metric.name}"
-            found.append(chart(name, f"pre-training, {unit}", metric.name, series, "; ".join(said) + f" {unit}."))
+            found.append(chart(name, f"pre-training, {unit}", metric.name, series, "; ".join(said) + "."))
+    return found
+
+
+def _published(rows: Sequence[PublishedRow], column: str | None, looks: dict[str, int]) -> list[Series]:
+    """Published points as in Fig. 1: a line for a method of several epochs, in our colour; single ones by name."""
+    points: dict[str, list[tuple[float, float, int | None]]] = {}
+    for row in rows:
+        value = row.values.get(column or "")
+        if row.gpu_days and value is not None:
+            points.setdefault(row.method, []).append((row.gpu_days, value, row.epochs))
+    found, single = [], []
+    for method, known in points.items():
+        if len(known) == 1:
+            single.append((*known[0][:2], method))
+            continue
+        look, labels = looks.get(method, 5), [str(epochs) for *_, epochs in known]
+        line = [(days, value) for days, value, _ in known]
+        found.append(Series(f"{method}, published", [line], look, labels, hollow=True))
+    if single:
+        cloud = [(days, value) for days, value, _ in single]
+        found.append(Series("others, published", [cloud], 0, [name for *_, name in single], line=False, hollow=True))
     return found
 
 

@@ -160,14 +160,15 @@ class Suite(Strict):
 
     @staticmethod
     def matching(cells: list["Cell"], pattern: str | None) -> list["Cell"]:
-        """The cells whose name matches ``pattern`` (shell wildcards, or a part of the name).
+        """The cells whose name is ``pattern``, else those that match it (shell wildcards, or a part of the name).
 
         Raises:
             ConfigError: nothing matches.
         """
         if pattern is None:
             return cells
-        wanted = [cell for cell in cells if fnmatch(cell.name, pattern) or pattern in cell.name]
+        exactly = [cell for cell in cells if cell.name == pattern]
+        wanted = exactly or [cell for cell in cells if fnmatch(cell.name, pattern) or pattern in cell.name]
         if not wanted:
             raise ConfigError(f"--only {pattern} matches no cell; cells: {', '.join(cell.name for cell in cells)}")
         return wanted

@@ -132,7 +132,7 @@ def compare(workspace: Workspace) -> Comparison:
     epochs = {name: workspace.epochs(name) for name in suite.pretrainings}
     rows = [_row(workspace, name, states, results, epochs) for name in suite.pretrainings]
     rows = _with_holm(rows)
-    rows += [_published_row(suite, ref) for ref in suite.published_rows]
+    rows += [_published_row(suite, ref) for ref in suite.published_rows if not workspace.limit]
     watermarks = (
         [f"LIMITED to {workspace.limit} iterations a run: these numbers mean nothing."] if workspace.limit else []
     )
@@ -192,7 +192,9 @@ def _row(
                     difference=difference,
                     paired=paired,
                     unpaired=unpaired,
-                    published=_published(suite, name, base, metric, epochs[name], mean, difference),
+                    published=None  # nothing shortened stands beside a published number
+                    if workspace.limit
+                    else _published(suite, name, base, metric, epochs[name], mean, difference),
                     missing={
                         seed: _reason(states[cell]) for seed in seeds if (cell := Cell(name, task, seed)) not in results
                     },

@@ -7,12 +7,8 @@ from typing import Any
 from mixedae.engine.check_data import check_datasets
 from mixedae.engine.config_keys import check_known_keys, walk
 from mixedae.errors import GroupSizeError, ImageSizeError, LauncherError, WeightsError
+from mixedae.launchers import LAUNCHERS
 
-LAUNCHERS = {
-    "pytorch": (("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"), "torchrun (tools/dist_train.sh)"),
-    "slurm": (("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NODELIST"), "srun (tools/slurm_train.sh)"),
-    "mpi": (("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE"), "mpirun"),
-}
 PRETRAINED = ("Pretrained", "PretrainedViT")
 ELSEWHERE = "://"  # torchvision://, open-mmlab://, https://: mmengine's to fetch
 

@@ -21,6 +21,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mixedae.atomic import replacing
 from mixedae.registry import HOOKS
 
 OUTCOMES = "outcomes.npz"
@@ -103,14 +104,9 @@ def write_outcomes(path: Path, found: dict[str, tuple[str, Arrays]], items: str 
     """
     header = {"schema": SCHEMA, "items_sha256": items, "metrics": {key: kind for key, (kind, _) in found.items()}}
     arrays = {f"{key}:{name}": array for key, (_, parts) in found.items() for name, array in parts.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 @contextmanager

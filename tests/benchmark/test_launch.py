@@ -28,7 +28,13 @@ def test_one_process_is_the_trainer_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"processes": 2}, {"kind": "torchrun", "nodes": 2}, {"kind": "torchrun", "slurm": ["partition=gpu"]}]
+    "wrong",
+    [
+        {"processes": 2},
+        {"kind": "torchrun", "nodes": 2},
+        {"kind": "torchrun", "slurm": ["partition=gpu"]},
+        {"cluster": "local"},
+    ],
 )
 def test_what_cannot_work_is_refused(wrong: dict[str, Any]) -> None:
     arguments = dict.fromkeys(("launcher", "processes", "nodes", "rendezvous", "starter", "cluster")) | {"slurm": []}

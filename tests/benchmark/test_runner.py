@@ -212,9 +212,12 @@ def test_two_processes_share_a_suite(tmp_path: Path, journal: Path) -> None:
 @pytest.mark.train
 def test_two_processes_run_a_failing_cell_once(tmp_path: Path, journal: Path) -> None:
     suite = FakeSuite(tmp_path)
-    suite.write_config("mae", fail="ValueError: no", sleep=1.0)
+    suite.write_config("mae", fail="ValueError: no", until=str(tmp_path / "go"))
     suite.write_suite(tasks=["cls"], pretrainings={"mae": {"config": str(tmp_path / "mae.py")}})
     both = [start(suite), start(suite)]
+    for harness in both:
+        assert harness.stdout is not None and harness.stdout.readline()  # its first line: the suite has started
+    (tmp_path / "go").touch()
     assert [harness.wait(timeout=60) for harness in both] == [1, 1]
     assert len(words(journal, "start")) == 1
 

@@ -21,9 +21,9 @@ from mixedae.errors import WeightsError
 from mixedae.weights.formats import to_backbone
 from mixedae.weights.reading import read_state_dict
 
-ALLOW_MISSING = ("ln2.*", "*.gamma1.*", "*.gamma2.*", "*gamma_[12]", "*relative_position_bias_table")
+ALLOW_MISSING = ("ln2.*", "*.gamma1.*", "*.gamma2.*", "*gamma_[12]", "*relative_position_bias_table", "*.rel_pos_[hw]")
 """What no pre-training gives and a transfer may add: MAE's new norm of averaged patch tokens (fc_norm; ``ln2`` in
-mmpretrain), LayerScale, and the zero-initialised relative position bias of the published ADE20K recipe."""
+mmpretrain), LayerScale, and the zero-initialised relative positions of the ADE20K and ViTDet recipes."""
 
 ALLOW_UNUSED = ("ln1.*", "ln2.*")
 """What a checkpoint may hold although the model has no place for it: final norms that the transfer does without."""

@@ -1,6 +1,7 @@
 """What plugs into mmengine's Runner: parameter groups and hooks that configs name, and checks before it is built."""
 
 from mixedae.engine.effective_batch import EffectiveBatchHook
+from mixedae.engine.knn import KNNHook, KNNLoop
 from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.non_finite import NonFiniteLossHook
 from mixedae.engine.progress import ProgressHook
@@ -8,6 +9,8 @@ from mixedae.engine.run_record import RunRecordHook
 
 __all__ = [
     "EffectiveBatchHook",
+    "KNNHook",
+    "KNNLoop",
     "LearningRateDecayOptimWrapperConstructor",
     "NonFiniteLossHook",
     "ProgressHook",

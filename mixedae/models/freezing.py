@@ -31,7 +31,7 @@ def freeze_below(vit: Any, trainable_blocks: float) -> tuple[nn.Module, ...]:
     frozen: list[nn.Module] = [vit.patch_embed, vit.pre_norm, vit.drop_after_pos]
     frozen += vit.layers[: depth - int(trainable_blocks)]
     if trainable_blocks == 0.5:
-        last = frozen.pop()
+        last: Any = frozen.pop()
         frozen += [last.ln1, last.attn]
     if trainable_blocks == 0:
         frozen += [norm for name in ("ln1", "ln2") if (norm := getattr(vit, name, None)) is not None]

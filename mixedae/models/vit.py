@@ -137,7 +137,7 @@ class MixedAEViT(VisionTransformer):
                 outs.append(self._format_output(self.ln1(x) if is_last and self.final_norm else x, grid))
         return tuple(outs)
 
-    def _block(self, layer: nn.Module, x: Tensor, grid: Grid) -> Tensor:
+    def _block(self, layer: Any, x: Tensor, grid: Grid) -> Tensor:
         """One layer: attention and MLP, each behind a norm and with a residual."""
         normed = layer.ln1(x)
         x = x + (layer.attn(normed, grid) if self.is_spatial else layer.attn(normed))

@@ -4,6 +4,7 @@ from mixedae.engine.effective_batch import EffectiveBatchHook
 from mixedae.engine.knn import KNNHook, KNNLoop
 from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.non_finite import NonFiniteLossHook
+from mixedae.engine.predictions import PredictionHook
 from mixedae.engine.progress import ProgressHook
 from mixedae.engine.run_record import RunRecordHook
 
@@ -13,6 +14,7 @@ __all__ = [
     "KNNLoop",
     "LearningRateDecayOptimWrapperConstructor",
     "NonFiniteLossHook",
+    "PredictionHook",
     "ProgressHook",
     "RunRecordHook",
 ]

@@ -160,7 +160,7 @@ def load_backbone(
     if any(problems.values()):
         raise WeightsError(
             f"checkpoint {path} ({format_name}) does not fit the model. {_list(problems)}. The file has "
-            f"{_outline(new)}, the model has {_outline(target)}; give a checkpoint with the model's layers, width and "
+            f"{outline(new)}, the model has {outline(target)}; give a checkpoint with the model's layers, width and "
             "patch size"
         )
     new = {name: new[name].to(target[name].dtype) for name in common}
@@ -244,7 +244,8 @@ def _some(names: Sequence[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (f", ... ({len(names) - limit} more)" if len(names) > limit else "")
 
 
-def _outline(tensors: Mapping[str, Tensor]) -> str:
+def outline(tensors: Mapping[str, Tensor]) -> str:
+    """Size of a ViT in words, from its tensors in mmpretrain's names: layers, width, patch."""
     layers = {name.split(".")[1] for name in tensors if name.startswith("layers.")}
     projection = tensors.get("patch_embed.projection.weight")
     if projection is None or projection.ndim != 4:

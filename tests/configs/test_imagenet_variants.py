@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from mmengine.registry import DefaultScope
 
 from mixedae.registry import LOOPS
 from tests.configs.recipe import batch_in_name, build_on_meta, learning_rates, load, parameter_groups
@@ -73,7 +74,8 @@ def test_linear_probings_bias_steps_without_lars() -> None:
     from mmpretrain.engine.optimizers import LARS
 
     cfg = load(LINEAR)
-    wrapper = build_optim_wrapper(build_on_meta(cfg), {**cfg.optim_wrapper, "type": "OptimWrapper"})
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        wrapper = build_optim_wrapper(build_on_meta(cfg), {**cfg.optim_wrapper, "type": "OptimWrapper"})
     assert isinstance(wrapper.optimizer, LARS)
     excluded = {p.ndim: group["lars_exclude"] for group in wrapper.optimizer.param_groups for p in group["params"]}
     assert excluded == {1: True, 2: False}

@@ -6,19 +6,19 @@ a crop, padding to the square. Tests bring the long side to 1024.
 
 _base_ = "coco_instance.py"
 
-img_size = 1024
-square = dict(type="Pad", size=(img_size, img_size), pad_val=dict(img=(114, 114, 114)))
-resize = dict(type="Resize", scale=(img_size, img_size), keep_ratio=True)
+square_side = 1024
+square = dict(type="Pad", size=(square_side, square_side), pad_val=dict(img=(114, 114, 114)))
+resize = dict(type="Resize", scale=(square_side, square_side), keep_ratio=True)
 
 train_pipeline = [
     _base_.load_image,
     _base_.load_annotations,
     dict(type="RandomFlip", prob=0.5),
-    dict(type="RandomResize", scale=(img_size, img_size), ratio_range=(0.1, 2.0), keep_ratio=True),
+    dict(type="RandomResize", scale=(square_side, square_side), ratio_range=(0.1, 2.0), keep_ratio=True),
     dict(
         type="RandomCrop",
         crop_type="absolute",
-        crop_size=(img_size, img_size),
+        crop_size=(square_side, square_side),
         recompute_bbox=True,
         allow_negative_crop=True,
     ),

@@ -204,6 +204,19 @@ def test_contradictions_are_refused(options: dict[str, Any], message: str) -> No
         vit(**options)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_cuda_gives_the_cpus_features(kind: str) -> None:
+    model = randomise(vit(**KINDS[kind]), "rel_pos", "bias_table")
+    images = torch.randn(2, 3, 20, 36)
+    expected = model(images)
+    for a, b in zip(model.cuda()(images.cuda()), expected, strict=True):
+        torch.testing.assert_close(a.cpu(), b, atol=1e-3, rtol=1e-3)
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        assert all(torch.isfinite(a).all() for a in model(images.cuda()))
+
+
 def test_upstreams_vit_loads_what_is_not_positional() -> None:
     ours, theirs = vit(**KINDS["table"]), VisionTransformer(**{**OPTIONS, "out_indices": [0, 2]})
     report = theirs.load_state_dict(ours.state_dict(), strict=False)

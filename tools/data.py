@@ -65,7 +65,7 @@ def run_verify(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mixedae.datasets.verify import check_counts, verify_folder
+    from mixedae.datasets.verify import verify_folder
 
     rows = verify_folder(args.kind, args.root, args.num_classes, args.splits, args.workers, progress=True)
     table = Table(
@@ -80,6 +80,7 @@ def run_verify(args: argparse.Namespace) -> None:
     if args.card:
         from mixedae.benchmark.cards import load_card
         from mixedae.benchmark.suites import BENCHMARK
+        from mixedae.datasets.checksums import check_counts
 
         print(check_counts(rows, load_card(BENCHMARK / "tasks" / f"{args.card}.yaml").splits))
     if args.checksums:

@@ -1,11 +1,33 @@
-"""A list of every file's SHA-256, in the format of ``sha256sum``: written once, compared ever after."""
+"""Whether a dataset is whole: counts against a task card, and a list of every file's SHA-256, written once and compared
+ever after."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from mixedae.datasets.fingerprint import content_hash, files_under
+from mixedae.datasets.verify import SplitSummary
 from mixedae.errors import DataError
+
+
+def check_counts(rows: Sequence[SplitSummary], expected: dict[str, int]) -> str:
+    """Compare the numbers of pictures with what a task card says.
+
+    Args:
+        rows: what :func:`verify_folder` found.
+        expected: pictures by split; splits that were not looked at are left out.
+
+    Returns:
+        One line that says what was compared.
+
+    Raises:
+        DataError: another number, by split.
+    """
+    found = {row.split: row.images for row in rows}
+    wrong = [f"{s}: {found[s]} found, {n} expected" for s, n in expected.items() if s in found and found[s] != n]
+    if wrong:
+        raise DataError(f"the numbers of pictures are not the task card's: {'; '.join(wrong)}; is the download whole?")
+    return f"numbers of pictures as in the card: {', '.join(split for split in expected if split in found)}"
 
 
 def parts_of(kind: str, splits: Sequence[str]) -> tuple[str, ...]:

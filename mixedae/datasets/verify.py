@@ -122,26 +122,6 @@ def verify_folder(
     return [_verify_coco(root, split, decoder) for split in splits]
 
 
-def check_counts(rows: Sequence[SplitSummary], expected: dict[str, int]) -> str:
-    """Compare the numbers of pictures with what a task card says.
-
-    Args:
-        rows: what :func:`verify_folder` found.
-        expected: pictures by split; splits that were not looked at are left out.
-
-    Returns:
-        One line that says what was compared.
-
-    Raises:
-        DataError: another number, by split.
-    """
-    found = {row.split: row.images for row in rows}
-    wrong = [f"{s}: {found[s]} found, {n} expected" for s, n in expected.items() if s in found and found[s] != n]
-    if wrong:
-        raise DataError(f"the numbers of pictures are not the task card's: {'; '.join(wrong)}; is the download whole?")
-    return f"numbers of pictures as in the card: {', '.join(split for split in expected if split in found)}"
-
-
 def _pictures(folder: Path) -> Iterator[Path]:
     return (path for path in files_under(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
 

@@ -21,6 +21,7 @@ from mixedae.ops import homologous_attention, same_source
 from mixedae.registry import MODELS, WEIGHT_INITIALIZERS
 
 PRETRAINED_TYPES = ("Pretrained", "mixedae.PretrainedViT", "PretrainedViT")
+TRANSFER_ONLY = ("relative_position", "relative_grid", "window_size", "global_layers", "trainable_blocks", "with_cp")
 
 
 def init_linear_layers(module: nn.Module) -> None:
@@ -195,11 +196,11 @@ class MixedAEPretrainViT(MixedAEViT):
             does not say; default True, the literal reading of Eq. (6): K of L + 1 keys.
         cls_query: how [CLS] attends in homologous layers: ``topk`` (default, Eq. (6) literally) or ``plain``. Not
             stated in the paper either.
-        **kwargs: see :class:`MixedAEViT`; without ``drop_rate``, ``pre_norm``, ``patch_cfg`` and ``layer_cfgs``, which
-            pre-training does not know.
+        **kwargs: see :class:`MixedAEViT`; without ``drop_rate``, ``pre_norm``, ``patch_cfg``, ``layer_cfgs`` and
+            the transfers' own arguments, which pre-training does not know.
 
     Raises:
-        ConfigError: one of those four, unknown ``attention`` or ``cls_query``, K < 1, or more plain layers than layers.
+        ConfigError: one of those, unknown ``attention`` or ``cls_query``, K < 1, or more plain layers than layers.
     """
 
     ATTENTION = ("homologous", "plain", "oracle")
@@ -213,7 +214,7 @@ class MixedAEPretrainViT(MixedAEViT):
         cls_query: str = "topk",
         **kwargs: Any,
     ) -> None:
-        if unknown := {"drop_rate", "pre_norm", "patch_cfg", "layer_cfgs"} & set(kwargs):
+        if unknown := {"drop_rate", "pre_norm", "patch_cfg", "layer_cfgs", *TRANSFER_ONLY} & set(kwargs):
             raise ConfigError(f"{', '.join(sorted(unknown))} found; the pre-training encoder has no such option")
         kwargs.setdefault("out_type", "raw")
         super().__init__(**kwargs)

@@ -39,7 +39,7 @@ class LoadReport:
         matched: tensors that were copied as they are.
         resized: position embeddings that were interpolated, with both shapes.
         allowed_missing: tensors of the model that the checkpoint lacks and the recipe allows to be new.
-        unexpected: final norms of the checkpoint that the model has no place for.
+        unexpected: final norms and [CLS] token of the checkpoint that the model has no place for.
         dropped: tensors that are not backbone: decoder, head.
         fingerprint: :func:`fingerprint` over ``matched``, in the file and in the model after loading.
     """
@@ -139,13 +139,12 @@ def load_backbone(
         if embed is not source["pos_embed"]:
             resized["pos_embed"] = (tuple(source["pos_embed"].shape), tuple(embed.shape))
             new["pos_embed"] = embed
-    if not getattr(backbone, "with_cls_token", True):
-        new.pop("cls_token", None)
+    without_use = ALLOW_UNUSED if getattr(backbone, "with_cls_token", True) else (*ALLOW_UNUSED, "cls_token")
 
     missing = [name for name in target if name not in new]
     allowed = tuple(name for name in missing if _matches(name, (*ALLOW_MISSING, *allow_missing)))
     extra = [name for name in new if name not in target]
-    unused = tuple(name for name in extra if _matches(name, ALLOW_UNUSED))
+    unused = tuple(name for name in extra if _matches(name, without_use))
     common = [name for name in target if name in new]
     problems = {
         "missing": [name for name in missing if name not in allowed],

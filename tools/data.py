@@ -65,6 +65,7 @@ def run_verify(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from mixedae.datasets.checksums import check_counts, check_or_write, parts_of
     from mixedae.datasets.verify import verify_folder
 
     rows = verify_folder(args.kind, args.root, args.num_classes, args.splits, args.workers, progress=True)
@@ -80,12 +81,9 @@ def run_verify(args: argparse.Namespace) -> None:
     if args.card:
         from mixedae.benchmark.cards import load_card
         from mixedae.benchmark.suites import BENCHMARK
-        from mixedae.datasets.checksums import check_counts
 
         print(check_counts(rows, load_card(BENCHMARK / "tasks" / f"{args.card}.yaml").splits))
     if args.checksums:
-        from mixedae.datasets.checksums import check_or_write, parts_of
-
         print(check_or_write(args.root, parts_of(args.kind, [row.split for row in rows]), args.checksums))
 
 

@@ -1,5 +1,4 @@
-"""Whether a dataset is whole: counts against a task card, and a list of every file's SHA-256, written once and compared
-ever after."""
+"""Whether a dataset is whole: counts against a task card, and every file's SHA-256 against a list."""
 
 import os
 from collections.abc import Sequence

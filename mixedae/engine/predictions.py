@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from mixedae.engine.atomic import plain, write_json
 from mixedae.registry import HOOKS
@@ -103,13 +103,17 @@ class PredictionHook(Hook):
             return
         drawn = []
         for part, options in panels:
-            if part in sample and len(sample.get(part)):
+            if part in sample and ("sem_seg" in part or len(sample.get(part))):
                 extra = {"with_labels": False} if "sem_seg" in part else {"pred_score_thr": self.score_threshold}
                 visualizer.add_datasample("picture", image, sample, show=False, **options, **extra)
                 drawn.append(_enlarged(visualizer.get_image()))
         if drawn:
             gap = np.full((drawn[0].shape[0], 8, 3), 255, np.uint8)
-            Image.fromarray(np.hstack([panel for shown in drawn for panel in (gap, shown)][1:])).save(path)
+            picture = np.hstack([panel for shown in drawn for panel in (gap, shown)][1:])
+            if "pred_sem_seg" in sample:
+                maps = [sample.get(part).data.numpy() for part, _ in panels if part in sample]
+                picture = np.vstack((picture, _legend(maps, visualizer.dataset_meta, picture.shape[1])))
+            Image.fromarray(picture).save(path)
 
 
 def _instance(found: Any, i: int) -> dict[str, Any]:
@@ -121,6 +125,28 @@ def _instance(found: Any, i: int) -> dict[str, Any]:
         runs = mask.encode(np.asfortranarray(found.masks[i].astype(np.uint8)))
         entry["segmentation"] = {"size": plain(runs["size"]), "counts": runs["counts"].decode()}
     return entry
+
+
+def _legend(maps: Sequence[np.ndarray], meta: dict[str, Any], width: int) -> np.ndarray:
+    """A strip with the colour and name of every class on the maps, and what stands on which side."""
+    there = sorted({int(label) for found in maps for label in np.unique(found)} & set(range(len(meta["classes"]))))
+    font = ImageFont.load_default(16)
+    places, x, y = [], 8, 8
+    for text in ("left: truth, right: prediction" if len(maps) > 1 else "prediction", *there):
+        name = text if isinstance(text, str) else meta["classes"][text]
+        length = int(font.getlength(name)) + 44
+        if x + length > width:
+            x, y = 8, y + 26
+        places.append((x, y, text, name))
+        x += length
+    strip = Image.new("RGB", (width, y + 30), "white")
+    draw = ImageDraw.Draw(strip)
+    for x, y, label, name in places:
+        if not isinstance(label, str):
+            draw.rectangle((x, y + 2, x + 16, y + 18), fill=tuple(meta["palette"][label]))
+            x += 22
+        draw.text((x, y), name, fill="black", font=font)
+    return np.asarray(strip)
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:

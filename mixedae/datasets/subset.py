@@ -35,7 +35,8 @@ def draw_subset(root: Path, fraction: float, seed: int = 0, split: str = "train"
     lines = []
     for label, (name, pictures) in enumerate(_classes(root / split).items()):
         count = max(1, round(fraction * len(pictures)))
-        ranked = sorted(pictures, key=lambda p, name=name: hashlib.sha256(f"{seed}/{name}/{p}".encode()).hexdigest())
+        rank = {p: hashlib.sha256(f"{seed}/{name}/{p}".encode()).hexdigest() for p in pictures}
+        ranked = sorted(pictures, key=rank.__getitem__)
         lines += [f"{name}/{picture} {label}" for picture in sorted(ranked[:count])]
     return lines
 

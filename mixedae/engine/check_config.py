@@ -107,7 +107,7 @@ def _check_groups(model: Any, loader: Any, size: tuple[int, int]) -> None:
 
 
 def check_schedule(cfg: Any) -> None:
-    """Check that every scheduler begins before the run ends; a warm-up longer than the run never reaches its rate.
+    """Check that no scheduler begins after the run; a warm-up longer than the run never reaches its rate.
 
     Args:
         cfg: the resolved config.
@@ -121,7 +121,7 @@ def check_schedule(cfg: Any) -> None:
     for i, scheduler in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
         last, unit = (epochs, "epochs") if scheduler.get("by_epoch", True) else (iterations, "iterations")
         begin, end = scheduler.get("begin", 0), scheduler.get("end")
-        if last and begin >= last:
+        if last and begin > last:
             raise ConfigError(
                 f"param_scheduler[{i}] ({_name(scheduler)}) begins at {begin} {unit}, the run ends at {last}: it would "
                 "never act; shorten the warm-up before it or train longer"

@@ -98,14 +98,18 @@ class EffectiveBatchHook(Hook):
     It also says where BatchNorm sees fewer images than the recipe's B.
     """
 
+    def __init__(self) -> None:
+        self._applied = False  # mmengine calls before_run again for a test after training
+
     def before_run(self, runner: Runner) -> None:
         """Accumulate as asked for, bring it into the learning rate and into what is counted in iterations.
 
         Args:
             runner: after mmengine's ``scale_lr`` and before weights are loaded.
         """
-        if not _trains(runner):
+        if not _trains(runner) or self._applied:
             return
+        self._applied = True
         wrapper: OptimWrapper = runner.optim_wrapper
         if (runner.auto_scale_lr or {}).get("accumulate") and "accumulative_counts" not in runner.cfg.optim_wrapper:
             batch = batch_of(runner)

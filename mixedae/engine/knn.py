@@ -110,7 +110,8 @@ def measure(
     metrics: list[Any] = [None]
     if is_main_process():
         device = next(model.parameters()).device
-        metrics[0] = knn_accuracies(*(t.to(device) for t in (features, labels, asked, truth)), ks, temperature)
+        features, labels, asked, truth = (t.to(device) for t in (features, labels, asked, truth))
+        metrics[0] = knn_accuracies(features, labels, asked, truth, ks, temperature)
     broadcast_object_list(metrics)
     return metrics[0]
 
@@ -156,7 +157,8 @@ class KNNHook(Hook):
         if not self._loaders:
             fixed = {"sampler": {"type": "DefaultSampler", "shuffle": False}, "collate_fn": {"type": "default_collate"}}
             self._loaders = [runner.build_dataloader({**fixed, **config}) for config in self.configs]
-        metrics = measure(runner.model, *self._loaders, self.ks, self.temperature)
+        bank, queries = self._loaders
+        metrics = measure(runner.model, bank, queries, self.ks, self.temperature)
         runner.message_hub.update_scalars({name: {"value": value} for name, value in metrics.items()})
         runner.visualizer.add_scalars(metrics, step=runner.epoch + 1)
         listed = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())

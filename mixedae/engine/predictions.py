@@ -151,4 +151,6 @@ def _legend(maps: Sequence[np.ndarray], meta: dict[str, Any], width: int) -> np.
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
     factor = max(1, -(-SMALLEST_SIDE // min(image.shape[:2])))
-    return np.asarray(Image.fromarray(image).resize((image.shape[1] * factor, image.shape[0] * factor), Image.NEAREST))
+    return np.asarray(
+        Image.fromarray(image).resize((image.shape[1] * factor, image.shape[0] * factor), Image.Resampling.NEAREST)
+    )

@@ -247,6 +247,16 @@ def test_an_accumulation_that_is_given_is_kept(make_runner: Make) -> None:
     assert any(line.startswith("effective batch 8 = 1 process x 4 images x 2 accumulation") for line in lines)
 
 
+def test_a_test_after_training_changes_nothing(make_runner: Make) -> None:
+    """mmengine calls before_run again."""
+    runner = make_runner(by_epoch=False, optim_wrapper__accumulative_counts=2)
+    runner.train()
+    state = (runner.max_iters, [g["lr"] for g in runner.optim_wrapper.optimizer.param_groups])
+    runner.val()
+    assert state == (runner.max_iters, [g["lr"] for g in runner.optim_wrapper.optimizer.param_groups])
+    assert state[0] == 20
+
+
 def test_stretched_schedulers() -> None:
     given = [
         dict(type="LinearLR", begin=0, end=5, by_epoch=False),

@@ -256,8 +256,8 @@ def test_the_projects_configs_have_known_keys_and_fitting_sizes(path: Path) -> N
     ("schedulers", "train_cfg", "message"),
     [
         ([dict(type="LinearLR", begin=0, end=40)], dict(max_epochs=10), r"warms up for 40 epochs, the run ends at 10"),
-        ([dict(type="LinearLR", begin=0, end=5), dict(type="CosineAnnealingLR", begin=5)], dict(max_epochs=5),
-         r"param_scheduler\[1\] .CosineAnnealingLR. begins at 5 epochs, the run ends at 5"),
+        ([dict(type="LinearLR", begin=0, end=5), dict(type="CosineAnnealingLR", begin=6)], dict(max_epochs=5),
+         r"param_scheduler\[1\] .CosineAnnealingLR. begins at 6 epochs, the run ends at 5"),
         (dict(type="LinearLR", by_epoch=False, end=1500), dict(max_iters=50), r"warms up for 1500 iterations"),
     ],
 )  # fmt: skip

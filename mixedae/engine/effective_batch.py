@@ -14,7 +14,7 @@ from typing import Any
 
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import LinearParamScheduler, OptimWrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -148,6 +148,7 @@ class EffectiveBatchHook(Hook):
         """
         if not _trains(runner):
             return
+        warn_of_endless_warmup(runner)
         batch, wrapper = batch_of(runner), runner.optim_wrapper
         lr, base = peak_lr(wrapper), (runner.auto_scale_lr or {}).get("base_batch_size")
         configured = _configured_lr(runner)
@@ -226,6 +227,21 @@ def stretch_schedulers(schedulers: Any, factor: int) -> list[dict]:
                 new[key] = [v * factor for v in value] if isinstance(value, list | tuple) else value * factor
         stretched.append(new)
     return stretched
+
+
+def warn_of_endless_warmup(runner: Runner) -> None:
+    """Tell of a warm-up that is one step long: mmengine never leaves its first value.
+
+    Args:
+        runner: with its schedulers built.
+    """
+    schedulers = runner.param_schedulers
+    for scheduler in schedulers if isinstance(schedulers, list) else ():
+        if isinstance(scheduler, LinearParamScheduler) and scheduler.total_iters < 1 and scheduler.start_factor != 1:
+            runner.logger.warning(
+                "the warm-up is one step long, and mmengine's LinearLR never leaves its first value: the whole run "
+                f"has lr x {_number(scheduler.start_factor)}. Make the warm-up two steps or more (param_scheduler.0.end)"
+            )
 
 
 def batch_norm_images(model: nn.Module, batch: Batch) -> int | None:

@@ -247,6 +247,16 @@ def test_an_accumulation_that_is_given_is_kept(make_runner: Make) -> None:
     assert any(line.startswith("effective batch 8 = 1 process x 4 images x 2 accumulation") for line in lines)
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_warm_up_of_one_iteration_is_told(make_runner: Make, steps: int) -> None:
+    """mmengine stays at the start factor for the whole run."""
+    rates, lines = train_recording_lr(
+        make_runner(param_scheduler=[dict(type="LinearLR", start_factor=0.1, end=steps, by_epoch=False)])
+    )
+    is_told = any("the whole run has lr x 0.1." in line for line in lines)
+    assert is_told == (steps == 1) and max(max(r) for r in rates) == pytest.approx(0.001 if steps == 1 else 0.01)
+
+
 def test_a_test_after_training_changes_nothing(make_runner: Make) -> None:
     """mmengine calls before_run again."""
     runner = make_runner(by_epoch=False, optim_wrapper__accumulative_counts=2)

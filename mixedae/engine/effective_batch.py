@@ -240,7 +240,7 @@ def warn_of_endless_warmup(runner: Runner) -> None:
         if isinstance(scheduler, LinearParamScheduler) and scheduler.total_iters < 1 and scheduler.start_factor != 1:
             runner.logger.warning(
                 "the warm-up is one step long, and mmengine's LinearLR never leaves its first value: the whole run "
-                f"has lr x {_number(scheduler.start_factor)}. Make the warm-up two steps or more (param_scheduler.0.end)"
+                f"has lr x {_number(scheduler.start_factor)}. Make it two steps or more (param_scheduler.0.end)"
             )
 
 

@@ -35,7 +35,7 @@ class _StopHook(Hook):
         self._began = time.perf_counter()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self.losses.append(float((outputs or {}).get("loss", float("nan"))))
+        self.losses.append(float(outputs["loss"].detach()))
         self.seconds.append(time.perf_counter() - self._began)
         if len(self.losses) == ITERATIONS:
             raise _Enough

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
@@ -39,6 +40,7 @@ def build_model(name: str, arch: str, img_size: int, depth: int | None) -> nn.Mo
         depth: layers of the encoder, default the architecture's.
     """
     init_default_scope("mmpretrain")
+    MMLogger.get_current_instance().setLevel("WARNING")  # it lists every parameter's initialisation
     sizes = _sizes(arch, img_size, depth)
     if name == "mmpretrain MAE":
         model: dict[str, Any] = dict(

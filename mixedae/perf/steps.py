@@ -118,7 +118,7 @@ def measure_steps(
         if compiled:
             steps |= {f"{n} compiled": Step(builders[n]().to(device), images, dtype, True) for n in OURS[:2]}
         case = f"ViT-{arch[0].upper()} {img_size} px B {batch}" + (f" depth {depth}" if depth else "")
-        for row in interleave(steps, device, rounds, warmup=2, case=case, baseline="MAE"):
+        for row in interleave(steps, device, rounds, warmup=1, case=case, baseline="MAE"):
             row.extra["images_per_s"] = batch / row.seconds
             if row.name in plain:
                 gflop = plain[row.name].gflop()

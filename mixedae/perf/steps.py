@@ -23,12 +23,14 @@ class Step:
         images: (B, 3, S, S).
         dtype: of autocast; fp32 is without.
         compiled: with torch.compile.
+        fused: AdamW in one kernel, as our recipes choose; foreign models get PyTorch's default, as theirs do.
     """
 
-    def __init__(self, model: nn.Module, images: Tensor, dtype: torch.dtype, compiled: bool) -> None:
+    def __init__(
+        self, model: nn.Module, images: Tensor, dtype: torch.dtype, compiled: bool = False, fused: bool | None = None
+    ) -> None:
         self.model, self.images, self.dtype = model, images, dtype
         parameters = [p for p in model.parameters() if p.requires_grad]
-        fused = images.is_cuda  # what the recipes choose
         self.optimizer = torch.optim.AdamW(parameters, lr=1e-5, betas=(0.9, 0.95), weight_decay=0.05, fused=fused)
         loss = model_loss(model)
         self.loss = torch.compile(loss) if compiled else loss
@@ -113,10 +115,13 @@ def measure_steps(
             for name in OURS
         }
         builders |= {spec.rpartition(":")[2]: lambda s=spec: load_class(s)() for spec in against}  # type: ignore[misc]
-        steps = {name: Step(make().to(device), images, dtype, False) for name, make in builders.items()}
+        steps = {
+            name: Step(make().to(device), images, dtype, fused=True if name in OURS[:2] else None)
+            for name, make in builders.items()
+        }
         plain = dict(steps)
         if compiled:
-            steps |= {f"{n} compiled": Step(builders[n]().to(device), images, dtype, True) for n in OURS[:2]}
+            steps |= {f"{n} compiled": Step(builders[n]().to(device), images, dtype, True, True) for n in OURS[:2]}
         case = f"ViT-{arch[0].upper()} {img_size} px B {batch}" + (f" depth {depth}" if depth else "")
         for row in interleave(steps, device, rounds, warmup=1, case=case, baseline="MAE"):
             row.extra["images_per_s"] = batch / row.seconds

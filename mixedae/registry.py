@@ -77,5 +77,5 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "mixedae.engine"
 )
 DATASETS = _child("dataset", MMENGINE_DATASETS, "mixedae.datasets")
-TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "mixedae.datasets")
+TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "mixedae.datasets.transforms")
 METRICS = _child("metric", MMENGINE_METRICS, "mixedae.engine")

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmcv.cnn.bricks import DropPath
 from mmpretrain.models import VisionTransformer
 from mmpretrain.models.utils import MultiheadAttention, build_2d_sincos_position_embedding, resize_pos_embed
 from torch import Tensor, nn
@@ -89,6 +90,9 @@ class MixedAEViT(VisionTransformer):
         if isinstance(out_indices, Sequence):
             out_indices = list(out_indices)  # mmpretrain assigns to it
         super().__init__(out_indices=out_indices, **kwargs)
+        for module in self.modules():
+            if isinstance(module, DropPath):  # mmpretrain gives NumPy's numbers, at each of which torch.compile stops
+                module.drop_prob = float(module.drop_prob)
         self.with_cp = with_cp
         self.is_spatial = relative_position != "none" or window_size > 0
         if self.is_spatial:

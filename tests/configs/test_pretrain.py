@@ -37,12 +37,12 @@ def test_recipe(method, base_lr, epochs):
     assert cosine.get("eta_min", 0) == 0
     assert warmup.convert_to_iter_based
     assert cosine.convert_to_iter_based
-    crop = loader.dataset.pipeline[1]
-    assert (crop.type, crop.scale, tuple(crop.crop_ratio_range), crop.interpolation) == (
-        "RandomResizedCrop",
+    crop = loader.dataset.pipeline[0]
+    assert (crop.type, crop.scale, tuple(crop.crop_ratio_range), crop.flip_prob) == (
+        "mixedae.LoadRandomResizedCrop",
         224,
         (0.2, 1.0),
-        "bicubic",
+        0.5,
     )
 
 

@@ -5,6 +5,7 @@ from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.non_finite import NonFiniteLossHook
 from mixedae.engine.progress import ProgressHook
 from mixedae.engine.run_record import RunRecordHook
+from mixedae.engine.voc07_metric import VOC07Metric
 
 __all__ = [
     "EffectiveBatchHook",
@@ -12,4 +13,5 @@ __all__ = [
     "NonFiniteLossHook",
     "ProgressHook",
     "RunRecordHook",
+    "VOC07Metric",
 ]

@@ -9,6 +9,7 @@ from mixedae.engine.predictions import PredictionHook
 from mixedae.engine.progress import ProgressHook
 from mixedae.engine.recognition import RecognitionHook
 from mixedae.engine.run_record import RunRecordHook
+from mixedae.engine.voc07_metric import VOC07Metric
 
 __all__ = [
     "EffectiveBatchHook",
@@ -21,4 +22,5 @@ __all__ = [
     "ProgressHook",
     "RecognitionHook",
     "RunRecordHook",
+    "VOC07Metric",
 ]

@@ -67,7 +67,7 @@ def build_model(name: str, arch: str, img_size: int, depth: int | None) -> nn.Mo
     return built.train()
 
 
-def model_loss(model: nn.Module) -> Loss:
+def model_loss(model: Any) -> Loss:
     """The scalar that a step minimises: the sum of mmengine's losses, or the first output of a foreign module."""
 
     def loss(images: Tensor) -> Tensor:

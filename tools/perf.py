@@ -60,7 +60,7 @@ def main() -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    clock = "wall time of processes" if args.command == "startup" else clock_name(device)
+    clock = "cpu time of the processes started" if args.command == "startup" else clock_name(device)
     try:
         if args.command == "step":
             from mixedae.perf.steps import measure_steps

@@ -43,7 +43,8 @@ def _select(scores, cols, valid, pool, topk, BLOCK_N: tl.constexpr):
         if step < 16:
             halved = _to_order(0.5 * _from_order(lo) + 0.5 * _from_order(hi))
         middle = tl.minimum(tl.maximum(halved, lo + 1), hi - 1)
-        above = BLOCK_N - tl.sum((scores < _from_order(middle)[:, None]).to(tl.int32), 1)
+        below = tl.where(scores < _from_order(middle)[:, None], 1.0, 0.0)  # FSET and FADD; integers would take SEL too
+        above = BLOCK_N - tl.sum(below, 1).to(tl.int32)
         up = above >= topk
         lo = tl.where(up, middle, lo)
         hi = tl.where(up, hi, middle)

@@ -1,6 +1,7 @@
 """The models whose training steps are compared, from the recipes' own configs, with depth and image size as asked."""
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,6 @@ def load_class(spec: str) -> type[nn.Module]:
     module_spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     assert module_spec is not None and module_spec.loader is not None
     module = importlib.util.module_from_spec(module_spec)
-    import sys
-
     sys.path.insert(0, str(Path(file).resolve().parent))  # it may import its neighbours
     try:
         module_spec.loader.exec_module(module)

@@ -1,5 +1,6 @@
 """Interleaved timing: candidates take turns in one process, so that what else the machine does hits all of them."""
 
+import functools
 import gc
 import statistics
 import time
@@ -33,6 +34,7 @@ def interleave(
     warmup: int = 1,
     case: str = "",
     baseline: str | None = None,
+    clock: Callable[[], float] | None = None,
 ) -> list[Row]:
     """Time each candidate once a round, the rounds in turn forwards and backwards.
 
@@ -43,19 +45,21 @@ def interleave(
         warmup: rounds before them that are not counted.
         case: what the candidates are given, in words.
         baseline: the candidate that ratios refer to (default: the first).
+        clock: seconds (default: as :func:`clock_name` says).
 
     Returns:
         A row a candidate: median and quartiles of seconds, and of the ratio to the baseline in the same round.
     """
     names = list(candidates)
     baseline = baseline or names[0]
+    now = clock or functools.partial(_now, device)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in track(range(-warmup, rounds), description=f"{case}: {', '.join(names)}", transient=True):
         for name in names if turn % 2 else reversed(names):
             gc.collect()
-            start = _now(device)
+            start = now()
             candidates[name]()
-            elapsed = _now(device) - start
+            elapsed = now() - start
             if turn >= 0:
                 seconds[name].append(elapsed)
     rows = []

@@ -190,7 +190,11 @@ def test_killed_and_continued_equals_uninterrupted(tmp_path: Path, journal: Path
     harness = start(suite)
     out = harness.communicate(timeout=60)[0]
     assert harness.returncode == 0, out
-    assert suite.comparison() == suite.comparison(folder=tmp_path / "whole")
+    killed, whole = suite.comparison(), suite.comparison(folder=tmp_path / "whole")
+    assert killed.rows == whole.rows and killed.columns == whole.columns
+    # Whoever commits in this checkout meanwhile makes another version of the code: those notes may differ.
+    notes = [[note for note in comparison.footnotes if "code" not in note] for comparison in (killed, whole)]
+    assert notes[0] == notes[1]
     assert not words(journal, "COLLISION")
 
 

@@ -18,6 +18,7 @@ quickstart: $(STAMP)
 	$(BIN)/python tools/data.py mini
 	$(BIN)/python tools/bench.py run mm_configs/benchmark/suites/quickstart.yaml
 	$(BIN)/python tools/bench.py table mm_configs/benchmark/suites/quickstart.yaml
+	$(BIN)/python tools/bench.py report mm_configs/benchmark/suites/quickstart.yaml
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow"

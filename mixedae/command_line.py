@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixedae.errors import ConfigError, LauncherError, MixedAEError
+from mixedae.launchers import LAUNCHERS
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-# One variable that each launcher gives to its processes; preflight() checks all of them, after torch is imported.
-LAUNCHERS = {"pytorch": "LOCAL_RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_LOCAL_RANK"}
 # What mmengine's Runner reads of a config, from mmengine/runner/runner.py (0.10.12).
 RUNNER_KEYS = frozenset(
     """model work_dir train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg auto_scale_lr
@@ -58,11 +57,11 @@ def read_config(args: argparse.Namespace) -> "Config":
         LauncherError: a launcher outside its environment.
         ConfigError: no such file, or an option that nothing reads.
     """
-    variable = LAUNCHERS.get(args.launcher)
-    if variable and variable not in os.environ:
+    variables, _ = LAUNCHERS.get(args.launcher, ((), ""))  # preflight() looks again, after torch is imported
+    if missing := [variable for variable in variables if variable not in os.environ]:
         raise LauncherError(
-            f"--launcher {args.launcher} found, but no {variable} in the environment: start with tools/dist_train.sh, "
-            "tools/slurm_train.sh or mpirun, or leave --launcher out for one process"
+            f"--launcher {args.launcher} found, but no {', '.join(missing)} in the environment: start with "
+            "tools/dist_train.sh, tools/slurm_train.sh or mpirun, or leave --launcher out for one process"
         )
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     if not Path(args.config).is_file():

@@ -65,8 +65,8 @@ def _check_keys_on_init(cls: type, keys: set[str]) -> None:
     cls.__init__ = checked  # type: ignore[misc]
 
 
-def _child(name: str, parent: Registry, location: str) -> StrictRegistry:
-    return StrictRegistry(name, parent=parent, scope=SCOPE, locations=[location])
+def _child(name: str, parent: Registry, *locations: str) -> StrictRegistry:
+    return StrictRegistry(name, parent=parent, scope=SCOPE, locations=list(locations))
 
 
 MODELS = _child("model", MMENGINE_MODELS, "mixedae.models")
@@ -76,6 +76,6 @@ LOOPS = _child("loop", MMENGINE_LOOPS, "mixedae.engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "mixedae.engine"
 )
-DATASETS = _child("dataset", MMENGINE_DATASETS, "mixedae.datasets")
-TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "mixedae.datasets")
+DATASETS = _child("dataset", MMENGINE_DATASETS, "mixedae.datasets.held_out")
+TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "mixedae.datasets.transforms")
 METRICS = _child("metric", MMENGINE_METRICS, "mixedae.engine")

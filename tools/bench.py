@@ -1,4 +1,4 @@
-"""The benchmark: list suites and tasks, check a suite, run it, print its table.
+"""The benchmark: list suites and tasks, check a suite, run it, print its table, write its report.
 
 python tools/bench.py run mm_configs/benchmark/suites/quickstart.yaml
 """
@@ -26,6 +26,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=DIR",
         help="where a dataset is (default: MIXEDAE_DATA_<NAME>, else data/<name>); may be repeated",
     )
+    common.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="hold every run to N iterations: a test of the set-up, in <work-dir>_limitN",
+    )
     common.add_argument("--seeds", metavar="0,1,2", help="instead of the suite's seeds")
 
     commands.add_parser("validate", parents=[common], help="check cards, configs and data")
@@ -38,8 +44,24 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--only", metavar="PATTERN", help="cells whose name (mae/mini_seg/seed_0) matches or holds this")
     run.add_argument("--dry-run", action="store_true", help="print the cells, and which are cached, and stop")
+    run.add_argument("--force", action="store_true", help="run the cells again that are done (with --only: those)")
+    run.add_argument("--retries", type=int, default=0, metavar="N", help="start a cell that fails up to N times again")
+    launch = run.add_argument_group("processes", "without any of these: as the last run of the suite")
+    launch.add_argument("--launcher", choices=("local", "torchrun", "slurm"), help="default: local, one process a cell")
+    launch.add_argument("--processes", type=int, metavar="N", help="on each node: one a GPU")
+    launch.add_argument("--nodes", type=int, metavar="N")
+    launch.add_argument("--rendezvous", metavar="HOST:PORT", help="where torchrun's nodes meet")
+    launch.add_argument("--starter", metavar="COMMAND", help="starts torchrun on each node: 'mpirun -np 2 -H a,b'")
+    launch.add_argument(
+        "--slurm", action="append", default=[], metavar="KEY=VALUE", help="slurm_partition=gpu, timeout_min=600, ..."
+    )
+    launch.add_argument(
+        "--cluster", choices=("slurm", "local"), help="local: submitit's jobs as processes of this machine"
+    )
     table = commands.add_parser("table", parents=[common], help="print the comparison, complete or not")
     table.add_argument("--format", choices=("rich", "md", "csv", "json", "latex"), default="rich")
+    report = commands.add_parser("report", parents=[common], help="write report.html: one file, no network")
+    report.add_argument("--out", help="default: report.html in the suite's folder")
     return top
 
 

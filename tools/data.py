@@ -1,7 +1,8 @@
-"""Write the mini benchmark, check a dataset on disk, or print its fingerprint.
+"""Write the mini benchmark, check a dataset on disk, draw few labels, or print a fingerprint.
 
 python tools/data.py mini
-python tools/data.py verify imagenet data/imagenet
+python tools/data.py verify imagenet data/imagenet --card in1k_ft --checksums data/imagenet.sha256
+python tools/data.py subset data/imagenet --fraction 0.01
 python tools/data.py fingerprint data/mini/coco
 """
 
@@ -34,6 +35,15 @@ def parse_args() -> argparse.Namespace:
     verify.add_argument("--splits", nargs="+", help="splits to look at (default: those of training and validation)")
     verify.add_argument("--workers", type=int, default=cores, help=f"threads (default: {cores})")
 
+    verify.add_argument("--card", help="task card whose numbers of pictures must be found, such as in1k_ft")
+    verify.add_argument("--checksums", type=Path, help="list of SHA-256: written if absent, else compared with")
+
+    subset = commands.add_parser("subset", help="write a fixed list of labelled pictures to <root>/meta")
+    subset.add_argument("root", type=Path, help="folder of an ImageNet-like dataset, train/<class>/<picture>")
+    subset.add_argument("--fraction", type=float, required=True, help="share of every class, such as 0.01 or 0.1")
+    subset.add_argument("--seed", type=int, default=0, help="another seed, another list (default: 0)")
+    subset.add_argument("--names", type=Path, help="take this list of file names instead (SimCLR's format)")
+
     fingerprint = commands.add_parser("fingerprint", help="print the SHA-256 of a dataset's names and contents")
     fingerprint.add_argument("paths", type=Path, nargs="+", help="folders or files of one dataset")
     return parser.parse_args()
@@ -55,6 +65,7 @@ def run_verify(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from mixedae.datasets.checksums import check_counts, check_or_write, parts_of
     from mixedae.datasets.verify import verify_folder
 
     rows = verify_folder(args.kind, args.root, args.num_classes, args.splits, args.workers, progress=True)
@@ -67,6 +78,21 @@ def run_verify(args: argparse.Namespace) -> None:
         table.add_row(row.split, str(row.images), *map(str, figures), row.unit)
     Console().print(table)
     print("every picture decodes, and the annotations fit")
+    if args.card:
+        from mixedae.benchmark.cards import load_card
+        from mixedae.benchmark.suites import BENCHMARK
+
+        print(check_counts(rows, load_card(BENCHMARK / "tasks" / f"{args.card}.yaml").splits))
+    if args.checksums:
+        print(check_or_write(args.root, parts_of(args.kind, [row.split for row in rows]), args.checksums))
+
+
+def run_subset(args: argparse.Namespace) -> None:
+    """Write a list for learning from few labels."""
+    from mixedae.datasets.subset import write_subset
+
+    path, count, digest = write_subset(args.root, args.fraction, args.seed, args.names)
+    print(f"{path}: {count} pictures, sha256 {digest}")
 
 
 def run_fingerprint(args: argparse.Namespace) -> None:
@@ -80,7 +106,8 @@ def main() -> int:
     """Run the command; an error of this project is one line on standard error and exit code 1."""
     args = parse_args()
     try:
-        {"mini": run_mini, "verify": run_verify, "fingerprint": run_fingerprint}[args.command](args)
+        commands = {"mini": run_mini, "verify": run_verify, "subset": run_subset, "fingerprint": run_fingerprint}
+        commands[args.command](args)
     except MixedAEError as error:
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
         return 1

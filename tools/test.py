@@ -4,7 +4,13 @@
 The checkpoint must fit the model exactly: a tensor that is missing, unexpected or of another shape is an error.
 """
 
+from typing import TYPE_CHECKING
+
 from mixedae.command_line import argument_parser, import_library, read_config, run
+from mixedae.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def main() -> None:
@@ -12,10 +18,19 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("checkpoint", help="what tools/train.py wrote, or any state dict of the whole model")
     parser.add_argument("--out", help="write the metrics to this JSON file")
+    parser.add_argument("--predictions", metavar="DIR", help="write predictions.json, and masks as PNG, to this folder")
+    parser.add_argument("--pictures", type=int, default=0, metavar="N", help="draw the first N, with their predictions")
+    parser.add_argument("--tta", action="store_true", help="several scales and flips, where the recipe has them")
     args = parser.parse_args()
     cfg = read_config(args)
     cfg.load_from, cfg.resume = None, False  # loaded below: mmengine's way takes what fits and goes on
     cfg.merge_from_dict(args.cfg_options or {})
+    if args.predictions or args.pictures:
+        out_dir = args.predictions or cfg.work_dir
+        hook = dict(type="mixedae.PredictionHook", out_dir=out_dir, save_predictions=bool(args.predictions))
+        cfg.custom_hooks = [*cfg.get("custom_hooks", []), dict(hook, num_pictures=args.pictures)]
+    if args.tta:
+        use_tta(cfg)
 
     from mmengine.dist import is_main_process
     from mmengine.model import is_model_wrapper
@@ -35,13 +50,26 @@ def main() -> None:
     import_library(cfg)
     check_known_keys(cfg)
     runner = Runner.from_cfg(cfg)
-    load_model(runner.model.module if is_model_wrapper(runner.model) else runner.model, args.checkpoint)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    load_model(model.module if args.tta else model, args.checkpoint)
     metrics = runner.test()
     if is_main_process():
         for name, value in metrics.items():
             print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
         if args.out:
             write_json(args.out, metrics)
+
+
+def use_tta(cfg: "Config") -> None:
+    """Put the recipe's test-time augmentation in the place of its test pipeline.
+
+    Raises:
+        ConfigError: the recipe has none.
+    """
+    if not (cfg.get("tta_model") and cfg.get("tta_pipeline")):
+        raise ConfigError("--tta found; the config has no tta_model and tta_pipeline (the ADE20K recipe has)")
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = dict(**cfg.tta_model, module=cfg.model)
 
 
 if __name__ == "__main__":

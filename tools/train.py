@@ -24,6 +24,11 @@ def main() -> None:
         help="continue from this checkpoint, or from the work directory's last one",
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision, where the recipe does not say so itself")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, train for two iterations, print what the whole run would be, and stop",
+    )
     args = parser.parse_args()
     cfg = read_config(args)
     if args.amp:
@@ -44,7 +49,12 @@ def main() -> None:
     import_library(cfg)
     preflight(cfg)
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
-    runner.train()
+    if args.dry_run:
+        from mixedae.engine.dry_run import describe, dry_run
+
+        print(describe(dry_run(runner)))
+    else:
+        runner.train()
 
 
 def check_device(cfg: "Config") -> None:

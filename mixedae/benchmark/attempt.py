@@ -4,32 +4,43 @@ import shutil
 from pathlib import Path
 
 from mixedae.benchmark.files import read_json, write_json
-from mixedae.benchmark.results import PROGRESS, RECORD, RESULT, Identity
+from mixedae.benchmark.results import OUTCOMES, PROGRESS, RECORD, RESULT, Identity, Provenance
 from mixedae.errors import ResultsError
 
 ATTEMPT = "attempt.json"
 LOCK = ".lock"
 
 
-def prepare(folder: Path, identity: Identity, resume: bool) -> None:
+def prepare(folder: Path, identity: Identity, provenance: Provenance, resume: bool) -> None:
     """Make a cell's folder ready for a run and note what the run is made of.
 
     Args:
         folder: the cell's folder, whose lock the caller holds.
         identity: what the run will be made of.
+        provenance: the code and machine that run it: a later harness may find the run ended, and is not what made it.
         resume: keep checkpoints and log; otherwise the folder is emptied.
     """
     if not resume:
         clear(folder)
-    for name in (RESULT, RECORD, PROGRESS):  # of an earlier run: they must not be taken for this one's
+    for name in (RESULT, RECORD, PROGRESS, OUTCOMES):  # of an earlier run: they must not be taken for this one's
         (folder / name).unlink(missing_ok=True)
-    write_json(folder / ATTEMPT, {"key": identity.key, "identity": identity.model_dump()})
+    note = {"key": identity.key, "identity": identity.model_dump(), "provenance": provenance.model_dump()}
+    write_json(folder / ATTEMPT, note)
 
 
 def attempted(folder: Path, identity: Identity) -> bool:
     """Whether what lies in the folder was made of the same content."""
     attempt = read_json(folder / ATTEMPT, default={})
     return isinstance(attempt, dict) and attempt.get("key") == identity.key
+
+
+def attempted_by(folder: Path) -> Provenance | None:
+    """The code and machine of the last attempt; None where it was not noted."""
+    attempt = read_json(folder / ATTEMPT, default={})
+    try:
+        return Provenance.model_validate(attempt["provenance"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -95,6 +95,7 @@ class TaskCard(Strict):
         data: what is read.
         splits: pictures in each split, as the recipe uses them.
         evaluated_on: the split that the numbers are measured on.
+        selected_on: the split, held out from the training data, that settings were chosen on, if any were.
         metrics: what is measured; one training may yield several numbers.
         protocol: what is trained, in one sentence.
         version: raised whenever a change moves the numbers; a part of the cache key.
@@ -107,6 +108,7 @@ class TaskCard(Strict):
     data: DataPart
     splits: dict[str, int]
     evaluated_on: str
+    selected_on: str | None = None
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1)]
     protocol: str
     version: Annotated[int, Field(ge=1)]
@@ -116,6 +118,10 @@ class TaskCard(Strict):
     def _consistent(self) -> "TaskCard":
         if self.evaluated_on not in self.splits:
             raise ConfigError(f"evaluated_on names `{self.evaluated_on}`, the splits are {', '.join(self.splits)}")
+        if self.selected_on is not None and self.selected_on not in self.splits:
+            raise ConfigError(f"selected_on names `{self.selected_on}`, the splits are {', '.join(self.splits)}")
+        if self.selected_on == self.evaluated_on:
+            raise ConfigError(f"settings chosen on `{self.evaluated_on}` cannot be measured on it; hold out other data")
         if len({metric.key for metric in self.metrics}) < len(self.metrics):
             raise ConfigError("two metrics have the same key")
         if self.name == PRETRAIN:

@@ -1,15 +1,19 @@
 """What ``tools/bench.py`` does: each command takes parsed arguments and returns an exit status."""
 
 from argparse import Namespace
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mixedae.benchmark.cards import load_card
 from mixedae.benchmark.data import parse_roots
-from mixedae.benchmark.suites import BENCHMARK, ROOT, Cell, Suite, load_suite
+from mixedae.benchmark.launch import Launch, parse_slurm
+from mixedae.benchmark.schema import explain
+from mixedae.benchmark.suites import BENCHMARK, Cell, Suite, load_suite
 from mixedae.benchmark.workspace import Workspace
 from mixedae.errors import ConfigError
 
@@ -37,14 +41,37 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
     return seeds
 
 
-def _workspace(args: Namespace, suite: Suite, need_data: bool = True, disk_seeds: bool = False) -> Workspace:
+def _workspace(
+    args: Namespace, suite: Suite, need_data: bool = True, disk_seeds: bool = False, launch: Launch | None = None
+) -> Workspace:
     folder = Path(args.work_dir) if args.work_dir else None
     seeds, data = parse_seeds(args.seeds), parse_roots(args.data, suite)
+    if args.limit is not None and args.limit < 1:
+        raise ConfigError(f"--limit {args.limit}: expected a number of iterations, at least 1")
+    workspace = Workspace(suite, folder, data, seeds, need_data=need_data, limit=args.limit, launch=launch)
     if seeds is None and disk_seeds:
-        base = folder or ROOT / "work_dirs" / suite.name
-        found = {int(path.parent.name[5:]) for path in base.glob("*/*/seed_*/result.json")}
+        found = {int(path.parent.name[5:]) for path in workspace.folder.glob("*/*/seed_*/result.json")}
         seeds = tuple(sorted(found | set(suite.seeds)))
-    return Workspace(suite, folder, data, seeds, need_data=need_data)
+        workspace = Workspace(suite, folder, data, seeds, need_data=need_data, limit=args.limit, launch=launch)
+    return workspace
+
+
+def parse_launch(args: Namespace) -> Launch | None:
+    """How the command line says that processes start; None where it says nothing: then as the last run did."""
+    given = {
+        "kind": args.launcher,
+        "processes": args.processes,
+        "nodes": args.nodes,
+        "rendezvous": args.rendezvous,
+        "starter": args.starter,
+        "slurm": parse_slurm(args.slurm) or None,
+        "cluster": args.cluster,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Launch.model_validate(given) if given else None
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from None
 
 
 def do_ls(args: Namespace, console: Console) -> int:
@@ -78,17 +105,22 @@ def do_validate(args: Namespace, console: Console) -> int:
 def do_run(args: Namespace, console: Console) -> int:
     """Run what is not done; ``--dry-run`` only says what that is."""
     from mixedae.benchmark.board import make_board
+    from mixedae.benchmark.cluster import ClusterRunner
     from mixedae.benchmark.runner import SuiteRunner
     from mixedae.benchmark.validate import check_data, check_recipes
 
-    workspace = _workspace(args, load_suite(find_suite(args.suite)))
+    workspace = _workspace(args, load_suite(find_suite(args.suite)), launch=parse_launch(args))
     cells = workspace.suite.select(workspace.cells, args.only)
     for problem in check_recipes(workspace, cells) + check_data(workspace, cells):
         raise problem
+    force = workspace.suite.matching(workspace.cells, args.only) if args.force else ()
     if args.dry_run:
-        return _dry_run(workspace, cells, console)
+        return _dry_run(workspace, cells, console, set(force))
     workspace.remember_roots()
-    runner = SuiteRunner(workspace, make_board(console, workspace.suite.title))
+    workspace.remember_launch()
+    _warn(workspace, [cell for cell in cells if cell not in force], console)
+    kind = ClusterRunner if workspace.launch.kind == "slurm" else SuiteRunner
+    runner = kind(workspace, make_board(console, workspace.title), force=force, retries=args.retries)
     status = runner.run(cells)
     for view in runner.views.values():
         if view.state == "failed":
@@ -98,19 +130,37 @@ def do_run(args: Namespace, console: Console) -> int:
     return status
 
 
-def _dry_run(workspace: Workspace, cells: list[Cell], console: Console) -> int:
+def _warn(workspace: Workspace, cells: list[Cell], console: Console) -> None:
+    """Say which valid results another version of the code made: it is no part of their key, by design."""
+    from mixedae.benchmark.footnotes import code_notes
+    from mixedae.benchmark.provenance import code_version
+
+    states = {cell: workspace.state(cell) for cell in cells}
+    results = {cell: state.result for cell, state in states.items() if state.kind == "done" and state.result}
+    for note in code_notes(results, code_version(workspace.root)):
+        console.print(f"note: {note} --force makes cells again.", markup=False, highlight=False, soft_wrap=True)
+
+
+def _dry_run(workspace: Workspace, cells: list[Cell], console: Console, force: set[Cell]) -> int:
     """Print each cell, whether it is cached, and what it would run."""
     table = Table("cell", "state", "batch", "precision", "recipe", box=None)
     count = 0
     for cell in cells:
         state, recipe = workspace.state(cell), workspace.recipe(cell)
-        count += state.kind != "done"
-        what = "cached" if state.kind == "done" else f"to run: {state.reason}"
-        row = (cell.name, what, str(recipe.batch), recipe.precision, workspace.suite.config_of(cell))
+        cached = state.kind == "done" and cell not in force
+        count += not cached
+        what = "cached" if cached else f"to run: {state.reason or '--force'}"
+        batch = str(recipe.batch * workspace.launch.world_size)
+        row = (cell.name, what, batch, recipe.precision, workspace.suite.config_of(cell))
         table.add_row(*map(Text, row))
     console.print(table)
     console.print(f"{count} cells to run, in {workspace.folder}", highlight=False, soft_wrap=True)
     return 0
+
+
+def _patience() -> AbstractContextManager[object]:
+    """A sign of life on a terminal: a suite's first paired tests may take minutes; after that they are remembered."""
+    return Console(stderr=True).status("collecting results, testing differences")
 
 
 def do_table(args: Namespace, console: Console) -> int:
@@ -119,9 +169,22 @@ def do_table(args: Namespace, console: Console) -> int:
     from mixedae.benchmark.table import compare
 
     suite = load_suite(find_suite(args.suite))
-    comparison = compare(_workspace(args, suite, need_data=False, disk_seeds=True))
+    with _patience():
+        comparison = compare(_workspace(args, suite, need_data=False, disk_seeds=True))
     if args.format == "rich":
         console.print(rich_table(comparison))
     else:
         console.file.write(RENDERERS[args.format](comparison))
+    return 0
+
+
+def do_report(args: Namespace, console: Console) -> int:
+    """Write the suite's report, one HTML file that needs no network."""
+    from mixedae.benchmark.report import write_report
+
+    suite = load_suite(find_suite(args.suite))
+    workspace = _workspace(args, suite, need_data=False, disk_seeds=True)
+    with _patience():
+        path = write_report(workspace, Path(args.out) if args.out else workspace.folder / "report.html")
+    console.print(f"report: {path}", markup=False, highlight=False, soft_wrap=True)
     return 0

@@ -8,20 +8,14 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from mixedae.atomic import replacing
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a file atomically: a temporary file in the same folder, flushed to disk, then renamed over the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")  # mkstemp's would be private
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, data: Any) -> None:

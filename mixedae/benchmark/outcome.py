@@ -1,11 +1,11 @@
 """From an ended run to its result: what was measured, checked against what was planned."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from mixedae.benchmark.attempt import attempted
+from mixedae.benchmark.attempt import attempted, attempted_by
 from mixedae.benchmark.cards import TaskCard
 from mixedae.benchmark.process import failure_reason
 from mixedae.benchmark.results import LOG, RECORD, RESULT, Checkpoint, Identity, Provenance, Result, read_record
@@ -27,6 +27,7 @@ class Plan:
         config: its recipe.
         provenance: code, packages, hardware.
         resumed: whether it goes on from an earlier attempt's checkpoint.
+        begun_by: the code and machine of that attempt.
     """
 
     suite: str
@@ -38,6 +39,7 @@ class Plan:
     config: str
     provenance: Provenance
     resumed: bool = False
+    begun_by: Provenance | None = None
 
     def conclude(self, status: int, started: datetime, seconds: float) -> Result:
         """The result of an ended process; whatever is wrong with it becomes a failed result with its reason.
@@ -51,7 +53,7 @@ class Plan:
         try:
             if status != 0:
                 raise ResultsError(failure_reason(status, self.folder / LOG))
-            found = {"status": "ok", **self._measured()}
+            found = {"status": self._success, **self._measured()}
         except (MixedAEError, OSError) as error:
             found = {"status": "failed", "reason": str(error)}
         return self._result(started, seconds, found)
@@ -62,12 +64,22 @@ class Plan:
         if not attempted(self.folder, self.identity) or not record.is_file() or (self.folder / RESULT).is_file():
             return None
         try:
-            found = {"status": "ok", **self._measured()}
+            found = {"status": self._success, **self._measured()}
         except (MixedAEError, OSError):
             return None
         seconds = found["run"].wall_time_s
         ended = datetime.fromtimestamp(record.stat().st_mtime, timezone.utc)
-        return self._result(ended - timedelta(seconds=seconds), seconds, found)
+        made_by = attempted_by(self.folder)
+        if made_by is None:
+            found["notes"] += (
+                "taken over from a harness that was killed; the code version is of the one that found it",
+            )
+        maker = replace(self, provenance=made_by or self.provenance)
+        return maker._result(ended - timedelta(seconds=seconds), seconds, found)
+
+    @property
+    def _success(self) -> str:
+        return "ok" if self.identity.limit is None else "limited"
 
     def _measured(self) -> dict[str, Any]:
         """Values, checkpoint and record of a run that ended well.
@@ -90,14 +102,22 @@ class Plan:
         if record.checkpoint is not None and (self.folder / record.checkpoint).is_file():
             found["checkpoint"] = Checkpoint.of(self.folder / record.checkpoint)
         notes = ["resumed: elapsed time and peak memory are of its last part"] if self.resumed else []
+        if self.begun_by is not None and self.begun_by.commit != self.provenance.commit:
+            notes.append(f"begun with code {self.begun_by.version}, continued with {self.provenance.version}")
         if self.card is None:
             if "checkpoint" not in found:
                 raise ResultsError(f"the pre-training left no checkpoint ({RECORD} names {record.checkpoint})")
         else:
+            from mixedae.benchmark.outcomes import describe_outcomes  # numpy
+
             found["values"] = {metric.key: metric.read(record.metrics) for metric in self.card.metrics}
             expected = self.card.splits[self.card.evaluated_on]
             if record.num_val_images not in (None, expected):
                 notes.append(f"measured on {record.num_val_images} images; the card says {expected}")
+            try:
+                found["outcomes"] = describe_outcomes(self.folder, record.metrics)
+            except ResultsError as error:  # the number stands, but nothing can be paired with it
+                notes.append(f"no paired test: {error}")
         return {**found, "notes": tuple(notes)}
 
     def _result(self, started: datetime, seconds: float, found: dict[str, Any]) -> Result:

@@ -59,10 +59,23 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def collect(root: Path) -> Provenance:
-    """Code commit and dirty flag of ``root``, package versions, hardware."""
+def code_version(root: Path) -> str | None:
+    """The commit of the code in short, marked where it is changed; None outside a repository."""
+    commit, changed = _code(root)
+    if commit is None:
+        return None
+    return Provenance(commit=commit, dirty=changed, packages={}, hardware={}).version
+
+
+def _code(root: Path) -> tuple[str | None, bool | None]:
     commit = _output("git", "rev-parse", "HEAD", cwd=root)
     changed = _output("git", "status", "--porcelain", "--", *CODE, cwd=root)
+    return commit, None if changed is None else bool(changed)
+
+
+def collect(root: Path) -> Provenance:
+    """Code commit and dirty flag of ``root``, package versions, hardware."""
+    commit, dirty = _code(root)
     gpus = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     hardware: dict[str, Any] = {
         "cpu": _cpu(),
@@ -71,6 +84,4 @@ def collect(root: Path) -> Provenance:
         "gpus": gpus.splitlines() if gpus else [],
         "system": f"{platform.system()} {platform.release()}",
     }
-    return Provenance(
-        commit=commit, dirty=None if changed is None else bool(changed), packages=_versions(), hardware=hardware
-    )
+    return Provenance(commit=commit, dirty=dirty, packages=_versions(), hardware=hardware)

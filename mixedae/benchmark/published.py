@@ -1,6 +1,7 @@
 """Published numbers (mm_configs/benchmark/published.yaml): tables of papers as data, each with its source."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -13,32 +14,52 @@ class PublishedRow(Strict):
 
     Attributes:
         method: the row's name as printed.
-        epochs: pre-training epochs (iBOT's effective epochs where ``effective_epochs``).
+        epochs: pre-training epochs (iBOT's effective epochs where ``effective_epochs``); None where not printed.
         effective_epochs: whether ``epochs`` counts views rather than passes.
         gpu_days: pre-training cost as printed.
-        values: column to value.
-        derived: column to the reason where the scan is damaged and a printed difference gives the value.
+        values: column to value; None where the scan is damaged and nothing gives the value.
+        derived: column to the reason where the scan is damaged and something else that is printed gives the value.
+        printed_differences: column to the difference to MAE of the same epochs that is printed beside the value.
     """
 
     method: str
-    epochs: int
+    epochs: int | None = None
     effective_epochs: bool = False
     gpu_days: float | None = None
-    values: dict[str, float]
+    values: dict[str, float | None]
     derived: dict[str, str] = {}
+    printed_differences: dict[str, float] = {}
+
+
+class PublishedClaim(Strict):
+    """A sentence with a number that the table itself gives too; where they differ, both stand.
+
+    Attributes:
+        text: the claim in short.
+        printed: the number in the sentence.
+        by_table: the number that follows from the table, and how.
+        how: the arithmetic.
+    """
+
+    text: str
+    printed: float
+    by_table: float
+    how: str
 
 
 class PublishedTable(Strict):
-    """A published table: its source and its columns' meaning, then its rows."""
+    """A published table: its source, its columns' meaning, notes and claims about it, then its rows."""
 
     source: str
     columns: dict[str, str]
+    notes: tuple[str, ...] = ()
+    claims: tuple[PublishedClaim, ...] = ()
     rows: tuple[PublishedRow, ...]
 
     @model_validator(mode="after")
     def _known_columns(self) -> "PublishedTable":
         for row in self.rows:
-            for column in (*row.values, *row.derived):
+            for column in (*row.values, *row.derived, *row.printed_differences):
                 if column not in self.columns:
                     raise ConfigError(
                         f"{row.method} {row.epochs}: no column `{column}`; {nearest(column, self.columns)}"
@@ -51,7 +72,7 @@ class PublishedRef(Strict):
 
     table: str
     method: str
-    epochs: int = Field(gt=0)
+    epochs: Annotated[int, Field(gt=0)]
 
 
 class Published(Strict):
@@ -71,7 +92,7 @@ class Published(Strict):
         for row in table.rows:
             if (row.method, row.epochs) == (ref.method, ref.epochs):
                 return table, row
-        known = ", ".join(f"{row.method} {row.epochs}" for row in table.rows)
+        known = ", ".join(f"{row.method} {row.epochs or ''}".strip() for row in table.rows)
         raise ConfigError(f"{ref.table} has no row `{ref.method} {ref.epochs}`; it has {known}")
 
 

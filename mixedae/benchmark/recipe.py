@@ -24,6 +24,8 @@ NOT_RECIPE = (
     ("randomness", "seed"),
     ("model", "backbone", "init_cfg", "checkpoint"),
 )
+# Hooks that only write down what a run does. Adding one to the configs makes no cell stale.
+WATCHING_HOOKS = ("mixedae.OutcomesHook", "mixedae.RecognitionHook")
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,17 @@ class Recipe:
         hash: sha256 of the resolved config without :data:`NOT_RECIPE` and without data folders.
         batch: images in one optimizer step of one process (loader's batch x accumulation).
         precision: ``fp32``, ``amp-fp16`` or ``amp-bf16``.
+        loader_batch: images that one process reads at a time.
+        epochs: passes over the training data; None where the recipe counts iterations.
+        validates: whether it has a validation.
     """
 
     hash: str
     batch: int
     precision: str
+    loader_batch: int = 0
+    epochs: int | None = None
+    validates: bool = False
 
 
 @contextmanager
@@ -74,6 +82,22 @@ def precision_of(optim_wrapper: dict[str, Any]) -> str:
     return "amp-bf16" if "bfloat16" in str(optim_wrapper.get("dtype")) else "amp-fp16"
 
 
+def limit_options(recipe: Recipe, limit: int, processes: int = 1) -> list[str]:
+    """``--cfg-options`` that hold a run to ``limit`` iterations and as many validation images as they train on.
+
+    Args:
+        recipe: of the run.
+        limit: iterations.
+        processes: in all.
+    """
+    images = limit * recipe.loader_batch * processes
+    if recipe.epochs is None:
+        options = [f"train_cfg.max_iters={limit}", f"train_cfg.val_interval={limit}"]
+    else:
+        options = ["train_cfg.max_epochs=1", f"train_dataloader.dataset.indices={images}"]
+    return [*options, *([f"val_dataloader.dataset.indices={images}"] if recipe.validates else [])]
+
+
 def resolve(path: Path) -> Recipe:
     """Resolve a config (bases, variables) and take what the cache key needs. Imports mmengine.config, but no torch.
 
@@ -94,9 +118,14 @@ def resolve(path: Path) -> Recipe:
         raise ConfigError(f"config {path} has no train_dataloader.batch_size or no optim_wrapper: is it a leaf config?")
     for key in NOT_RECIPE:
         _drop(tree, key)
+    if isinstance(hooks := tree.get("custom_hooks"), list):
+        tree["custom_hooks"] = [hook for hook in hooks if hook.get("type") not in WATCHING_HOOKS]
     text = json.dumps(tree, sort_keys=True, default=_plain)
     return Recipe(
         hash=hashlib.sha256(text.encode()).hexdigest(),
         batch=int(loader["batch_size"]) * int(wrapper.get("accumulative_counts", 1)),
         precision=precision_of(wrapper),
+        loader_batch=int(loader["batch_size"]),
+        epochs=(tree.get("train_cfg") or {}).get("max_epochs"),
+        validates=bool(tree.get("val_dataloader")),
     )

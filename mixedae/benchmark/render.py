@@ -2,18 +2,20 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mixedae.benchmark.stats import Spread
-from mixedae.benchmark.table import Comparison, Entry
+from mixedae.benchmark.stats import PairedTest, Spread
+from mixedae.benchmark.table import Comparison, Entry, Row
 
 FORMATS = ("rich", "md", "csv", "json", "latex")
 CSV_COLUMNS = (
     "pretraining",
+    "epochs",
     "task",
     "metric",
     "higher_is_better",
@@ -23,6 +25,11 @@ CSV_COLUMNS = (
     "difference_mean",
     "difference_std",
     "difference_n",
+    "difference_low",
+    "difference_high",
+    "p",
+    "p_holm",
+    "tied",
     "published",
     "published_difference",
     "published_epochs",
@@ -41,50 +48,107 @@ def number(spread: Spread, signed: bool = False, seeds: int = 1) -> str:
     return text
 
 
-class Grid:
-    """The comparison as text: what terminal, Markdown and LaTeX share.
+def interval(test: PairedTest) -> str:
+    """``[+0.3, +2.1]*``; ``[-0.4, +1.1] tied``."""
+    text = f"[{test.low:+.1f}, {test.high:+.1f}]"
+    if test.tied:
+        return f"{text} tied"
+    return f"{text}*" if test.p_holm is not None and test.p_holm < 0.05 else text
+
+
+def verdict(within: bool | None) -> str:
+    """A mark for within or outside the tolerance; empty where it cannot be said."""
+    return "" if within is None else " ✓" if within else " ✗"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a printed table.
 
     Attributes:
-        header: one cell a column.
+        parts: what it says: the number, then what stands beside it.
+        within: whether it is within the tolerance of the published number; None where that cannot be said.
+    """
+
+    parts: tuple[str, ...]
+    within: bool | None = None
+
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        return " ".join(self.parts)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One block of the comparison as text: what terminal, Markdown, LaTeX and HTML share.
+
+    Attributes:
+        heading: of the block; empty where there is one.
+        header: one field a column.
         rows: the same width; the first column is the pre-training.
+    """
+
+    heading: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Field, ...], ...]
+
+
+class Layout:
+    """The comparison laid out.
+
+    Attributes:
+        grids: its blocks.
         notes: footnotes, those of missing cells numbered as the cells refer to them.
     """
 
     def __init__(self, comparison: Comparison) -> None:
-        self.notes: list[str] = []
         self._marks: dict[str, int] = {}
-        versus = f"Δ {comparison.baseline}" if comparison.baseline else None
-        tasks = [column.task for column in comparison.columns]
-        names = [column.name for column in comparison.columns]
-        self.header = [""]
-        for column in comparison.columns:
-            arrow = "" if column.higher_is_better else " ↓"
-            name = column.name if names.count(column.name) == 1 else f"{column.task} {column.name}"
-            self.header += [name + arrow, *([versus] if versus else [])]
-        self.rows = []
-        for row in comparison.rows:
-            cells = [row.title]
-            for task, entry in zip(tasks, row.entries, strict=True):
-                cells.append(self._value(entry, len(comparison.seeds), f"{row.title}, {task}"))
-                if versus:
-                    cells.append(self._difference(entry))
-            self.rows.append(cells)
-        self.notes += comparison.footnotes
+        self._comparison = comparison
+        self.grids = [self._grid(heading, rows) for heading, rows in comparison.blocks()]
+        self.notes = [f"[{number}] {note}" for note, number in self._marks.items()] + list(comparison.footnotes)
 
-    def _value(self, entry: Entry, seeds: int, place: str) -> str:
+    def _grid(self, heading: str, rows: tuple[Row, ...]) -> Grid:
+        columns = self._comparison.columns
+        baselines = {row.baseline for row in rows if row.baseline}
+        versus = f"Δ {baselines.pop()}" if len(baselines) == 1 else "Δ baseline" if baselines else None
+        names = [column.name for column in columns]
+        header = [""]
+        for column in columns:
+            name = column.name if names.count(column.name) == 1 else f"{column.task} {column.name}"
+            header += [name + ("" if column.higher_is_better else " ↓"), *([versus] if versus else [])]
+        lines = []
+        for row in rows:
+            fields = [Field((row.title,))]
+            place = f"{row.title} ({heading})" if heading else row.title
+            for column, entry in zip(columns, row.entries, strict=True):
+                fields.append(self._value(row, entry, f"{place}, {column.task}"))
+                if versus:
+                    fields.append(self._difference(entry))
+            lines.append(tuple(fields))
+        return Grid(heading, tuple(header), tuple(lines))
+
+    def _value(self, row: Row, entry: Entry, place: str) -> Field:
+        published = entry.published
+        if row.published_only:
+            return Field((f"{published.value:.1f}",) if published else ())
+        seeds = len(self._comparison.seeds)
         parts = [number(entry.spread, seeds=seeds) if entry.spread else "missing"]
-        if entry.published:
-            parts.append(f"(paper {entry.published.value:.1f})")
+        if published:
+            parts.append(f"(paper {published.value:.1f}{verdict(published.reproduced)})")
         if entry.missing:
             parts.append(self._mark(entry, seeds, place))
-        return " ".join(parts)
+        return Field(tuple(parts), published.reproduced if published else None)
 
     @staticmethod
-    def _difference(entry: Entry) -> str:
+    def _difference(entry: Entry) -> Field:
         parts = [number(entry.difference, signed=True)] if entry.difference else []
-        if entry.published and entry.published.difference is not None:
-            parts.append(f"(paper {entry.published.difference:+.1f})")
-        return " ".join(parts)
+        if entry.paired:
+            parts.append(interval(entry.paired))
+        published = entry.published
+        if published and published.difference is not None:
+            parts.append(f"(paper {published.difference:+.1f}{verdict(published.difference_reproduced)})")
+        return Field(tuple(parts), published.difference_reproduced if published else None)
 
     def _mark(self, entry: Entry, seeds: int, place: str) -> str:
         """A footnote for the missing seeds of a cell; the metrics of one task share it."""
@@ -93,24 +157,27 @@ class Grid:
             by_reason.setdefault(reason, []).append(str(seed))
         texts = [f"seed {', '.join(which)}: {why}" if seeds > 1 else why for why, which in by_reason.items()]
         note = f"{place}: {'; '.join(texts)}"
-        if note not in self._marks:
-            self._marks[note] = len(self._marks) + 1
-            self.notes.append(f"[{self._marks[note]}] {note}")
-        return f"[{self._marks[note]}]"
+        return f"[{self._marks.setdefault(note, len(self._marks) + 1)}]"
+
+
+STYLES = {None: "", True: "green", False: "yellow"}
 
 
 def rich_table(comparison: Comparison) -> RenderableType:
-    """The table for a terminal: title, watermark, table, footnotes."""
-    grid = Grid(comparison)
-    table = Table(title=comparison.title, title_style="bold", caption_justify="left")
-    for index, name in enumerate(grid.header):
-        table.add_column(Text(name), justify="left" if index == 0 else "right", no_wrap=index == 0)
-    for row in grid.rows:
-        table.add_row(*map(Text, row))
-    parts: list[RenderableType] = [table]
+    """The table for a terminal: title, watermark, a table for each block, footnotes."""
+    layout = Layout(comparison)
+    parts: list[RenderableType] = []
+    for grid in layout.grids:
+        title = " - ".join(filter(None, (comparison.title, grid.heading)))
+        table = Table(title=title, title_style="bold", caption_justify="left")
+        for index, name in enumerate(grid.header):
+            table.add_column(Text(name), justify="left" if index == 0 else "right", no_wrap=index == 0)
+        for row in grid.rows:
+            table.add_row(*(Text(field.text, STYLES[field.within]) for field in row))
+        parts.append(table)
     if comparison.watermark:
         parts.append(Text(comparison.watermark, style="bold yellow"))
-    parts += [Text(note, style="dim") for note in grid.notes]
+    parts += [Text(note, style="dim") for note in layout.notes]
     return Group(*parts)
 
 
@@ -122,17 +189,19 @@ def to_rich(comparison: Comparison) -> str:
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """A Markdown table under the title, then watermark and footnotes."""
+    """A Markdown table for each block under the title, then watermark and footnotes."""
 
-    def line(cells: list[str]) -> str:
+    def line(cells: Iterable[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    grid = Grid(comparison)
-    lines = [f"**{comparison.title}**", "", line(grid.header)]
-    lines.append("|:--|" + "--:|" * (len(grid.header) - 1))
-    lines += [line(row) for row in grid.rows]
-    notes = ([f"**{comparison.watermark}**"] if comparison.watermark else []) + grid.notes
-    lines += [text for note in notes for text in ("", note)]
+    layout = Layout(comparison)
+    lines = [f"**{comparison.title}**"]
+    for grid in layout.grids:
+        lines += ["", f"*{grid.heading}*"] if grid.heading else []
+        lines += ["", line(grid.header), "|:--|" + "--:|" * (len(grid.header) - 1)]
+        lines += [line(field.text for field in row) for row in grid.rows]
+    notes = ([f"**{comparison.watermark}**"] if comparison.watermark else []) + layout.notes
+    lines += [text for note in notes for text in ("", note.replace("*:", "\\*:"))]
     return "\n".join(lines) + "\n"
 
 
@@ -145,6 +214,7 @@ def to_csv(comparison: Comparison) -> str:
         for column, entry in zip(comparison.columns, row.entries, strict=True):
             line: dict[str, object] = {
                 "pretraining": row.pretraining,
+                "epochs": row.epochs,
                 "task": column.task,
                 "metric": column.name,
                 "higher_is_better": column.higher_is_better,
@@ -154,6 +224,9 @@ def to_csv(comparison: Comparison) -> str:
             for prefix, spread in (("", entry.spread), ("difference_", entry.difference)):
                 if spread is not None:
                     line |= {f"{prefix}mean": spread.mean, f"{prefix}std": spread.std, f"{prefix}n": spread.n}
+            if entry.paired is not None:
+                line |= {"difference_low": entry.paired.low, "difference_high": entry.paired.high}
+                line |= {"p": entry.paired.p, "p_holm": entry.paired.p_holm, "tied": entry.paired.tied}
             if entry.published is not None:
                 line["published"] = entry.published.value
                 line["published_difference"] = entry.published.difference
@@ -181,6 +254,8 @@ LATEX = {
     "±": r"$\pm$",
     "Δ": r"$\Delta$",
     "↓": r"$\downarrow$",
+    "✓": r"$\surd$",
+    "✗": r"$\times$",
     "[": r"{[}",
     "]": r"{]}",
 }
@@ -192,28 +267,19 @@ def to_latex(comparison: Comparison) -> str:
     def escape(text: str) -> str:
         return "".join(LATEX.get(character, character) for character in text)
 
-    def line(cells: list[str]) -> str:
+    def line(cells: Iterable[str]) -> str:
         return "    " + " & ".join(escape(cell) for cell in cells) + r" \\"
 
-    grid = Grid(comparison)
-    notes = ([comparison.watermark] if comparison.watermark else []) + grid.notes
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"  \centering",
-            rf"  \caption{{{escape(comparison.title)}}}",
-            rf"  \begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
-            r"    \toprule",
-            line(grid.header),
-            r"    \midrule",
-            *(line(row) for row in grid.rows),
-            r"    \bottomrule",
-            r"  \end{tabular}",
-            *(rf"  \par\footnotesize {escape(note)}" for note in notes),
-            r"\end{table}",
-            "",
-        ]
-    )
+    layout = Layout(comparison)
+    notes = ([comparison.watermark] if comparison.watermark else []) + layout.notes
+    lines = [r"\begin{table}", r"  \centering", rf"  \caption{{{escape(comparison.title)}}}"]
+    for grid in layout.grids:
+        lines += [rf"  \par {escape(grid.heading)}\par"] if grid.heading else []
+        lines += [rf"  \begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}", r"    \toprule", line(grid.header)]
+        lines += [r"    \midrule", *(line(field.text for field in row) for row in grid.rows)]
+        lines += [r"    \bottomrule", r"  \end{tabular}"]
+    lines += [*(rf"  \par\footnotesize {escape(note)}" for note in notes), r"\end{table}", ""]
+    return "\n".join(lines)
 
 
 RENDERERS: dict[str, Callable[[Comparison], str]] = {

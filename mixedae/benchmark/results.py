@@ -15,6 +15,7 @@ from mixedae.errors import ResultsError
 RESULT = "result.json"
 RECORD = "run_record.json"  # written by the trainer's RunRecordHook after training
 PROGRESS = "progress.json"  # written by its ProgressHook during training
+OUTCOMES = "outcomes.npz"  # written by its OutcomesHook
 LOG = "log.txt"
 
 
@@ -87,6 +88,22 @@ class Checkpoint(Strict):
         return status.st_size == self.size and sha256_of(path) == self.sha256
 
 
+class OutcomesFile(Strict):
+    """The file with each test image's outcome (benchmark/outcomes.py reads it).
+
+    Attributes:
+        file: its name in the cell's folder.
+        sha256: of its bytes.
+        items_sha256: of the test images' names in order: only the same images can be paired.
+        metrics: the metrics that it holds.
+    """
+
+    file: str
+    sha256: str
+    items_sha256: str | None
+    metrics: tuple[str, ...]
+
+
 class RunRecord(BaseModel):
     """run_record.json as the trainer writes it; keys that the harness does not use are ignored."""
 
@@ -123,12 +140,17 @@ class Provenance(Strict):
     packages: dict[str, str]
     hardware: dict[str, Any]
 
+    @property
+    def version(self) -> str:
+        """The commit in short, marked where the code differed from it."""
+        return (self.commit or "unknown")[:10] + (" (changed)" if self.dirty else "")
+
 
 class Result(Strict):
     """One cell's result.json.
 
     Attributes:
-        schema_version: of this schema.
+        schema_version: of this schema; 1 had no ``outcomes``.
         status: ``ok``; ``failed`` with ``reason``; ``limited`` for a shortened run.
         reason: why it failed.
         suite, pretraining, task, seed: the cell; ``task`` is None for a pre-training.
@@ -136,6 +158,7 @@ class Result(Strict):
         values: metric key to value in the table's unit.
         n: test images.
         checkpoint: the checkpoint that the run left.
+        outcomes: the file with each test image's outcome; without it no paired test is possible.
         run: the trainer's record: lr, precision, world size, wall time, peak memory, load report, ...
         elapsed_s: seconds from the start of the process to its end.
         provenance: code, packages, hardware.
@@ -148,7 +171,7 @@ class Result(Strict):
 
     model_config = ConfigDict(ser_json_inf_nan="constants")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     status: Literal["ok", "failed", "limited"]
     reason: str | None = None
     suite: str
@@ -160,6 +183,7 @@ class Result(Strict):
     values: dict[str, float] = {}
     n: int | None = None
     checkpoint: Checkpoint | None = None
+    outcomes: OutcomesFile | None = None
     run: RunRecord | None = None
     elapsed_s: float
     provenance: Provenance

@@ -1,21 +1,23 @@
 """Running a suite: each cell its own process, a cell that fails costs only itself, an interrupted suite continues."""
 
 import contextlib
+import hashlib
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from types import FrameType
 
-from mixedae.benchmark.attempt import LOCK, attempted, has_checkpoint, prepare
+from mixedae.benchmark.attempt import LOCK, attempted, attempted_by, has_checkpoint, prepare
 from mixedae.benchmark.board import Board
 from mixedae.benchmark.cards import Metric
 from mixedae.benchmark.files import FileLock
 from mixedae.benchmark.outcome import Plan
 from mixedae.benchmark.process import TrainingProcess, terminate
 from mixedae.benchmark.provenance import collect, cores
+from mixedae.benchmark.recipe import limit_options
 from mixedae.benchmark.results import Identity, Result
 from mixedae.benchmark.suites import RANDOM, Cell
 from mixedae.benchmark.views import CellView
@@ -44,6 +46,8 @@ class SuiteRunner:
         trainer: the command in front of ``CONFIG --work-dir D ...``.
         poll: seconds between two looks at the children.
         grace: seconds that children get to end after an interrupt.
+        force: cells that run again although they have a valid result.
+        retries: how often a cell that fails is started again.
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class SuiteRunner:
         trainer: Sequence[str] = TRAINER,
         poll: float = 0.2,
         grace: float = 10.0,
+        force: Collection[Cell] = (),
+        retries: int = 0,
     ) -> None:
         self.workspace = workspace
         self.suite = workspace.suite
@@ -60,6 +66,9 @@ class SuiteRunner:
         self.trainer = tuple(trainer)
         self.poll = poll
         self.grace = grace
+        self.force = frozenset(force)
+        self._tries: dict[Cell, int] = {}
+        self.retries = retries
         self.workers = min(self.suite.workers, cores())
         self.views: dict[Cell, CellView] = {}
         self._interrupted: int | None = None
@@ -104,8 +113,13 @@ class SuiteRunner:
         options = [f"randomness.seed={cell.seed}"]
         if cell.task is not None:
             options.append(f"model.backbone.init_cfg.checkpoint={self._checkpoint(cell)}")
-        command = [*self.trainer, self.suite.config_of(cell), "--work-dir", str(self.workspace.dir(cell))]
-        return (*command, *(["--resume"] if resume else []), "--cfg-options", *options)
+        workspace = self.workspace
+        if workspace.limit is not None:
+            options += limit_options(workspace.recipe(cell), workspace.limit, workspace.launch.world_size)
+        start = workspace.launch.command(self.trainer, hashlib.sha256(cell.name.encode()).hexdigest())
+        command = [*start, self.suite.config_of(cell), "--work-dir", str(workspace.dir(cell))]
+        command += [*workspace.launch.arguments(), *(["--resume"] if resume else [])]
+        return (*command, "--cfg-options", *options)
 
     def _checkpoint(self, cell: Cell) -> str:
         parent = self.suite.parent_of(cell)
@@ -138,7 +152,9 @@ class SuiteRunner:
     def _look(self, cell: Cell) -> CellView:
         """A cell's view before anything runs: done cells are taken as they are."""
         state, view = self.workspace.state(cell), CellView(cell)
-        if state.kind == "done" and state.result is not None:
+        if cell in self.force:
+            view.note = "runs again: --force"
+        elif state.kind == "done" and state.result is not None:
             view.finish("cached", state.result, self._metrics(cell))
         elif state.kind in ("stale", "damaged", "failed"):
             view.note = f"runs again: {state.reason}"
@@ -176,7 +192,8 @@ class SuiteRunner:
 
     def _settle(self, cell: Cell, state: State, lock: FileLock) -> bool:
         """Take the result that is there or can be had at once, else launch. Returns whether the lock is free again."""
-        if state.kind == "done" and state.result is not None:  # another process was faster
+        forced = cell in self.force and (state.result is None or state.result.finished < self.started)
+        if state.kind == "done" and state.result is not None and not forced:  # another process was faster
             self._close(cell, state.result, "cached")
             return True
         if state.kind == "failed" and state.result is not None and state.result.finished > self.started:
@@ -188,15 +205,18 @@ class SuiteRunner:
                 f"the pre-training of {cell.name} changed meanwhile ({state.reason}); start the suite again"
             )
         plan = self._plan(cell, identity)
-        if (adopted := plan.adopt()) is not None:
+        if not forced and (adopted := plan.adopt()) is not None:
             adopted.write(plan.folder)
             self._close(cell, adopted)
             return True
-        goes_on = (
-            state.kind in ("missing", "failed") and attempted(plan.folder, identity) and has_checkpoint(plan.folder)
-        )
-        self._launch(self._plan(cell, identity, resume=goes_on and cell.task is None), lock)
+        goes_on = not forced and state.kind in ("missing", "failed") and self._resumable(plan)
+        self._launch(self._plan(cell, identity, resume=goes_on), lock)
         return False
+
+    @staticmethod
+    def _resumable(plan: Plan) -> bool:
+        """Whether a pre-training left a checkpoint of the same content; transfers are short, and start anew."""
+        return plan.cell.task is None and attempted(plan.folder, plan.identity) and has_checkpoint(plan.folder)
 
     def _plan(self, cell: Cell, identity: Identity, resume: bool = False) -> Plan:
         return Plan(
@@ -209,13 +229,15 @@ class SuiteRunner:
             config=self.suite.config_of(cell),
             provenance=self.provenance,
             resumed=resume,
+            begun_by=attempted_by(self.workspace.dir(cell)) if resume else None,
         )
 
     def _launch(self, plan: Plan, lock: FileLock) -> None:
-        prepare(plan.folder, plan.identity, plan.resumed)
+        prepare(plan.folder, plan.identity, plan.provenance, plan.resumed)
         process = TrainingProcess(plan.command, self.workspace.root, plan.folder, self._environment(), lock.fileno)
         self._running.append(_Run(plan, process, lock))
-        self.views[plan.cell].start("resumed" if plan.resumed else "")
+        again = self.views[plan.cell].note if self._tries.get(plan.cell) else ""
+        self.views[plan.cell].start("; ".join(filter(None, ["resumed" if plan.resumed else "", again])))
         self.board.event(self.views[plan.cell])
 
     # -- from running to done ---------------------------------------------------------------------------------------
@@ -233,7 +255,12 @@ class SuiteRunner:
                 if result.status == "failed" and run.plan.resumed:
                     # What it resumed from may be damaged: once more from the start, under the same lock.
                     self.views[cell].note = f"could not resume ({result.reason}); starts anew"
-                    self._launch(replace(run.plan, command=self.command(cell), resumed=False), run.lock)
+                    self._launch(replace(run.plan, command=self.command(cell), resumed=False, begun_by=None), run.lock)
+                    continue
+                if result.status == "failed" and self._tries.get(cell, 0) < self.retries:
+                    self._tries[cell] = self._tries.get(cell, 0) + 1
+                    self.views[cell].note = f"try {self._tries[cell] + 1} after: {result.reason}"
+                    self._launch(self._plan(cell, run.plan.identity, resume=self._resumable(run.plan)), run.lock)
                     continue
                 result.write(run.plan.folder)
                 self._close(cell, result)

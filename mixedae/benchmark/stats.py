@@ -1,4 +1,4 @@
-"""Numbers over seeds: mean, standard deviation, and differences paired by seed."""
+"""Numbers over seeds: mean, standard deviation, differences paired by seed; and what a test on shared images says."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
@@ -18,6 +18,34 @@ class Spread(Strict):
     mean: float
     std: float | None
     n: int
+
+
+class PairedTest(Strict):
+    """A comparison on shared test images, averaged over the seeds that both have.
+
+    Attributes:
+        low, high: 95 % interval of the difference, from a paired bootstrap over images (percentiles).
+        p: two-sided; McNemar's exact test for one seed of a classification, else from the bootstrap.
+        method: which of the two.
+        mcnemar: seed to p of McNemar's exact test, for classifications.
+        images: how many there are.
+        seeds: how many pairs.
+        p_holm: p adjusted for all comparisons of the table (Holm); None before it is known.
+    """
+
+    low: float
+    high: float
+    p: float
+    method: str
+    mcnemar: dict[int, float] = {}
+    images: int
+    seeds: int
+    p_holm: float | None = None
+
+    @property
+    def tied(self) -> bool:
+        """Whether the interval holds zero."""
+        return self.low <= 0 <= self.high
 
 
 def spread(values: Sequence[float]) -> Spread | None:

@@ -25,12 +25,14 @@ class Pretraining(Strict):
         config: pre-training config, relative to the repository's root.
         random: True instead of a config: a randomly initialised backbone.
         published: its counterpart in a published table.
+        baseline: the pre-training to which its differences are taken, instead of the suite's.
     """
 
     title: str | None = None
     config: str | None = None
     random: bool = False
     published: PublishedRef | None = None
+    baseline: Name | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> "Pretraining":
@@ -61,6 +63,7 @@ class Suite(Strict):
         pretrainings: the rows, in order.
         pretraining_data: what every pre-training reads; the same for all, or the comparison would not be one.
         baseline: the pre-training to which differences are taken.
+        published_rows: rows of published tables that stand beside ours.
         tasks: card names, or ``{task: NAME, config: PATH}``.
         seeds: each seed pre-trains once and transfers once.
         workers: cells that run at the same time; the cores are shared between them.
@@ -72,6 +75,7 @@ class Suite(Strict):
     pretrainings: Annotated[dict[Name, Pretraining], Field(min_length=1)]
     pretraining_data: DataPart | None = None
     baseline: Name | None = None
+    published_rows: tuple[PublishedRef, ...] = ()
     tasks: Annotated[tuple[TaskRef, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     workers: Annotated[int, Field(ge=1)] = 1
@@ -81,10 +85,9 @@ class Suite(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Suite":
-        if self.baseline is not None and self.baseline not in self.pretrainings:
-            raise ConfigError(
-                f"baseline `{self.baseline}` is no pre-training; {nearest(self.baseline, self.pretrainings)}"
-            )
+        for baseline in (self.baseline, *(pretraining.baseline for pretraining in self.pretrainings.values())):
+            if baseline is not None and baseline not in self.pretrainings:
+                raise ConfigError(f"baseline `{baseline}` is no pre-training; {nearest(baseline, self.pretrainings)}")
         if self.pretraining_data is None and any(p.config for p in self.pretrainings.values()):
             raise ConfigError(
                 "pretraining_data is missing: say which data the pre-trainings read, {name: NAME, paths: [...]}"
@@ -101,6 +104,11 @@ class Suite(Strict):
         return self._path.stem
 
     @property
+    def path(self) -> Path:
+        """The suite's file."""
+        return self._path
+
+    @property
     def cards(self) -> dict[str, TaskCard]:
         """The tasks' cards by name, in the suite's order."""
         return self._cards
@@ -113,6 +121,13 @@ class Suite(Strict):
     def title_of(self, pretraining: str) -> str:
         """What the table prints for a pre-training."""
         return self.pretrainings[pretraining].title or pretraining
+
+    def baseline_of(self, pretraining: str) -> str | None:
+        """The pre-training to which the differences of another are taken; None for a baseline itself."""
+        if any(other.baseline == pretraining for other in self.pretrainings.values()):
+            return None
+        baseline = self.pretrainings[pretraining].baseline or self.baseline
+        return None if baseline == pretraining else baseline
 
     def config_of(self, cell: "Cell") -> str:
         """The config that a cell trains, relative to the repository's root."""
@@ -143,17 +158,28 @@ class Suite(Strict):
             return None
         return Cell(cell.pretraining, None, cell.seed)
 
-    def select(self, cells: list["Cell"], pattern: str | None) -> list["Cell"]:
-        """The cells that match ``pattern`` (shell wildcards, or a part of the name), with the pre-trainings they need.
+    @staticmethod
+    def matching(cells: list["Cell"], pattern: str | None) -> list["Cell"]:
+        """The cells whose name is ``pattern``, else those that match it (shell wildcards, or a part of the name).
 
         Raises:
             ConfigError: nothing matches.
         """
         if pattern is None:
             return cells
-        wanted = {cell for cell in cells if fnmatch(cell.name, pattern) or pattern in cell.name}
+        exactly = [cell for cell in cells if cell.name == pattern]
+        wanted = exactly or [cell for cell in cells if fnmatch(cell.name, pattern) or pattern in cell.name]
         if not wanted:
             raise ConfigError(f"--only {pattern} matches no cell; cells: {', '.join(cell.name for cell in cells)}")
+        return wanted
+
+    def select(self, cells: list["Cell"], pattern: str | None) -> list["Cell"]:
+        """The cells that match ``pattern``, with the pre-trainings they need.
+
+        Raises:
+            ConfigError: nothing matches.
+        """
+        wanted = set(self.matching(cells, pattern))
         wanted |= {parent for cell in wanted if (parent := self.parent_of(cell))}
         return [cell for cell in cells if cell in wanted]
 
@@ -193,7 +219,7 @@ def load_suite(path: Path) -> Suite:
         suite._cards[ref.task] = load_card(beside if beside.is_file() else BENCHMARK / "tasks" / f"{ref.task}.yaml")
     beside = own / "published.yaml"
     suite._published = load_published(beside if beside.is_file() else BENCHMARK / "published.yaml")
-    for pretraining in suite.pretrainings.values():
-        if pretraining.published is not None:
-            suite._published.row(pretraining.published)
+    refs = [pretraining.published for pretraining in suite.pretrainings.values() if pretraining.published]
+    for published in (*refs, *suite.published_rows):
+        suite._published.row(published)
     return suite

@@ -10,6 +10,7 @@ from typing import Literal
 from mixedae.benchmark.cards import DataPart
 from mixedae.benchmark.data import DataRoots, variable
 from mixedae.benchmark.files import read_json, write_json
+from mixedae.benchmark.launch import LAUNCH, Launch
 from mixedae.benchmark.recipe import Recipe, resolve
 from mixedae.benchmark.results import Identity, Result, read_result
 from mixedae.benchmark.suites import ROOT, Cell, Suite
@@ -44,6 +45,8 @@ class Workspace:
         seeds: instead of the suite's.
         root: the repository's root: configs are relative to it and the trainer runs there.
         need_data: False for a table on a machine without the data: fingerprints are then not compared.
+        limit: iterations that every run is held to; such cells lie in a folder of their own.
+        launch: how a cell's processes are started; default: as the last run of this suite did.
     """
 
     def __init__(
@@ -54,14 +57,25 @@ class Workspace:
         seeds: tuple[int, ...] | None = None,
         root: Path = ROOT,
         need_data: bool = True,
+        limit: int | None = None,
+        launch: Launch | None = None,
     ) -> None:
         self.suite = suite
-        self.folder = (folder or root / "work_dirs" / suite.name).absolute()
+        self.folder = self.given_folder = (folder or root / "work_dirs" / suite.name).absolute()
+        if limit is not None:  # beside the full cells, never in their place
+            self.folder = self.folder.with_name(f"{self.folder.name}_limit{limit}")
+        self.limit = limit
+        self.launch = launch or Launch.model_validate(read_json(self.folder / LAUNCH, default={}))
         self.root = root
         self.need_data = need_data
         self.data = DataRoots({**self._last_roots, **(data or {})}, self.folder / "fingerprints.json", root)
         self.cells = suite.cells(seeds)
         self._recipes: dict[str, Recipe] = {}
+
+    @property
+    def title(self) -> str:
+        """The suite's title, marked where runs are shortened."""
+        return self.suite.title if self.limit is None else f"LIMITED to {self.limit} iterations - {self.suite.title}"
 
     @cached_property
     def _last_roots(self) -> dict[str, Path]:
@@ -73,6 +87,11 @@ class Workspace:
         """Note the data folders that were given for the next command on this suite."""
         if self.data.given:
             write_json(self.folder / "data.json", {name: str(folder) for name, folder in self.data.given.items()})
+
+    def remember_launch(self) -> None:
+        """Note how processes are started: the effective batch of the cells depends on their number."""
+        if self.launch != Launch.model_validate(read_json(self.folder / LAUNCH, default={})):
+            write_json(self.folder / LAUNCH, self.launch.model_dump())
 
     def forget(self) -> None:
         """Read configs and look at data again when they are next asked for."""
@@ -110,9 +129,25 @@ class Workspace:
             dataset_fingerprint=self._fingerprint(self.suite.data_of(cell)),
             card_version=self.suite.cards[cell.task].version if cell.task else None,
             seed=cell.seed,
-            effective_batch=recipe.batch,
+            effective_batch=recipe.batch * self.launch.world_size,
             precision=recipe.precision,
+            limit=self.limit,
         )
+
+    def epochs(self, pretraining: str) -> float | None:
+        """Epochs of a pre-training as its recipe plans them, else as its runs recorded them; None without either."""
+        if self.suite.pretrainings[pretraining].config is None:
+            return None
+        cells = [cell for cell in self.cells if cell.pretraining == pretraining and cell.task is None]
+        for cell in cells:
+            try:
+                if (planned := self.recipe(cell).epochs) is not None:
+                    return planned
+                if (result := read_result(self.dir(cell))) is not None and result.run is not None:
+                    return result.run.epochs
+            except MixedAEError:  # it is shown as missing, with this reason
+                continue
+        return None
 
     def data_absent(self, cell: Cell) -> bool:
         """Whether the cell's data is not on this machine."""

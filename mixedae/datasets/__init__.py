@@ -1,1 +1,1 @@
-"""The built-in mini benchmark, and what the libraries' datasets lack: checks and fingerprints of data on disk."""
+"""The built-in mini benchmark, and what the libraries' datasets lack: held-out splits, checks and fingerprints."""

@@ -61,11 +61,12 @@ def dataset_fingerprint(paths: Sequence[Path], progress: bool = False) -> str:
     base = base.parent if base.is_file() else base
     entries = []
     for file, size in _shown([(file, file.stat().st_size) for file in files], progress):
-        entries.append(f"{file.relative_to(base).as_posix()}\0{size}\0{_content_hash(file)}")
+        entries.append(f"{file.relative_to(base).as_posix()}\0{size}\0{content_hash(file)}")
     return hashlib.sha256("\n".join(sorted(entries)).encode()).hexdigest()
 
 
-def _content_hash(file: Path) -> str:
+def content_hash(file: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         while block := stream.read(1 << 20):

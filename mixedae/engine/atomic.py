@@ -2,9 +2,10 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
+
+from mixedae.atomic import replacing
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -14,13 +15,8 @@ def write_json(path: str | Path, content: Any) -> None:
         path: the file; its folder must exist.
         content: what json can write; numbers that are not finite become null, which JSON has and NaN not.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(Path(path)) as temporary:
         temporary.write_text(json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def plain(value: Any) -> Any:

@@ -6,13 +6,9 @@ from typing import Any
 
 from mixedae.engine.check_data import check_datasets
 from mixedae.engine.config_keys import check_known_keys, walk
-from mixedae.errors import GroupSizeError, ImageSizeError, LauncherError, WeightsError
+from mixedae.errors import ConfigError, GroupSizeError, ImageSizeError, LauncherError, WeightsError
+from mixedae.launchers import LAUNCHERS
 
-LAUNCHERS = {
-    "pytorch": (("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"), "torchrun (tools/dist_train.sh)"),
-    "slurm": (("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NODELIST"), "srun (tools/slurm_train.sh)"),
-    "mpi": (("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE"), "mpirun"),
-}
 PRETRAINED = ("Pretrained", "PretrainedViT")
 ELSEWHERE = "://"  # torchvision://, open-mmlab://, https://: mmengine's to fetch
 
@@ -20,8 +16,8 @@ ELSEWHERE = "://"  # torchvision://, open-mmlab://, https://: mmengine's to fetc
 def preflight(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
     """Check a resolved config before a Runner is built from it; the cheap checks come first.
 
-    Launcher, image and group size, folders and annotation files, checkpoints (read whole), keys of this project's
-    types.
+    Launcher, image and group size, warm-up, folders and annotation files, checkpoints (read whole), keys of this
+    project's types.
 
     Args:
         cfg: an ``mmengine.Config`` with the command line's options merged in, ``launcher`` among them.
@@ -32,6 +28,7 @@ def preflight(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
     """
     check_launcher(cfg.get("launcher") or "none")
     check_sizes(cfg)
+    check_schedule(cfg)
     check_datasets(cfg, splits)
     check_checkpoints(cfg)
     check_known_keys(cfg)
@@ -103,6 +100,33 @@ def _check_groups(model: Any, loader: Any, size: tuple[int, int]) -> None:
             "train_dataloader.drop_last is off: the last batch of an epoch may hold a number of images that "
             f"model.group_size={group} does not divide; set train_dataloader.drop_last=True"
         )
+
+
+def check_schedule(cfg: Any) -> None:
+    """Check that no scheduler begins after the run; a warm-up longer than the run never reaches its rate.
+
+    Args:
+        cfg: the resolved config.
+
+    Raises:
+        ConfigError: naming the scheduler.
+    """
+    train_cfg = cfg.get("train_cfg") or {}
+    epochs, iterations = train_cfg.get("max_epochs"), train_cfg.get("max_iters")
+    schedulers = cfg.get("param_scheduler") or ()
+    for i, scheduler in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
+        last, unit = (epochs, "epochs") if scheduler.get("by_epoch", True) else (iterations, "iterations")
+        begin, end = scheduler.get("begin", 0), scheduler.get("end")
+        if last and begin > last:
+            raise ConfigError(
+                f"param_scheduler[{i}] ({_name(scheduler)}) begins at {begin} {unit}, the run ends at {last}: it would "
+                "never act; shorten the warm-up before it or train longer"
+            )
+        if last and _name(scheduler) == "LinearLR" and begin == 0 and end is not None and end > last:
+            raise ConfigError(
+                f"param_scheduler[{i}] warms up for {end} {unit}, the run ends at {last} before the learning rate is "
+                f"reached; shorten it (param_scheduler.{i}.end) or train longer"
+            )
 
 
 def check_checkpoints(cfg: Any) -> None:

@@ -32,12 +32,21 @@ def check_datasets(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
         DataError: naming split and path.
     """
     classes: dict[str, list[str]] = {}
+    head = (cfg.get("model") or {}).get("head") or {}
     for split in splits:
         loader = cfg.get(f"{split}_dataloader")
         for dataset in leaf_datasets(loader["dataset"]) if loader else ():
             found = _check_dataset(dataset, split)
-            if found is not None:
-                classes[split] = found
+            if found is None:
+                continue
+            classes[split] = found
+            if head.get("num_classes") not in (None, len(found)):
+                raise DataError(
+                    f"{split} data has {len(found)} class folders, model.head.num_classes is {head['num_classes']}; "
+                    "labels beyond it would fail, or outputs stay unused: make the two agree"
+                )
+        if split == "train" and loader and loader.get("drop_last"):
+            _check_one_batch(loader)
     if {"train", "val"} <= classes.keys() and classes["train"] != classes["val"]:
         only = sorted(set(classes["train"]) ^ set(classes["val"]))
         raise DataError(
@@ -85,6 +94,25 @@ def _check_dataset(dataset: Any, split: str) -> list[str] | None:
     if kind in CLASS_FOLDERS and not ann_file and dataset.get("with_label", True) and len(folders) == 1:
         return _check_classes(dataset, split, kind, next(iter(folders.values())))
     return None
+
+
+def _check_one_batch(loader: Any) -> None:
+    """At least one whole batch of class folders' pictures; mmengine would train an epoch of nothing."""
+    dataset = loader["dataset"]
+    kind = str(dataset.get("type")).split(".")[-1]
+    if kind not in CLASS_FOLDERS or dataset.get("ann_file") or not isinstance(dataset.get("data_prefix", ""), str):
+        return
+    folder = Path(dataset.get("data_root") or "") / (dataset.get("data_prefix") or dataset.get("split") or "")
+    suffixes = tuple(dataset.get("extensions") or IMAGE_SUFFIXES)
+    batch, count = loader["batch_size"], 0
+    for _, _, names in os.walk(folder):
+        count += sum(name.lower().endswith(suffixes) for name in names)
+        if count >= batch:
+            return
+    raise DataError(
+        f"train data: {count} pictures in {folder}, fewer than one batch of {batch}; with drop_last an epoch would be "
+        "empty. Set a smaller train_dataloader.batch_size"
+    )
 
 
 def _check_classes(dataset: Any, split: str, kind: str, folder: Path) -> list[str]:

@@ -12,9 +12,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import LinearParamScheduler, OptimWrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -22,6 +22,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mixedae.engine.quiet import NOTICE
 from mixedae.errors import ConfigError
 from mixedae.registry import HOOKS
+
+COUNTS = frozenset({"begin", "end", "T_max", "milestones"})
+"""What mmengine's schedulers count in iterations or epochs."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +89,39 @@ class EffectiveBatchHook(Hook):
     lr x effective batch / B: mmengine has applied processes x images / B by then, the hook adds the accumulation, and
     builds the schedulers anew from it. Without ``enable``, the effective batch must be B.
 
-    It also says where BatchNorm sees fewer images than the recipe's B, and where accumulation leaves fewer steps in a
-    number of iterations.
+    With ``accumulate=True`` in ``auto_scale_lr``, and no ``optim_wrapper.accumulative_counts``, gradients are
+    accumulated until the batch is B, or as near as it gets: a recipe for 8 GPUs then takes the same steps on one.
+
+    What a recipe counts in iterations are optimizer steps: with accumulation the length of the run, warm-up,
+    milestones, validation and checkpoints are stretched by it. (Epochs need no such care.)
+
+    It also says where BatchNorm sees fewer images than the recipe's B.
     """
 
+    def __init__(self) -> None:
+        self._applied = False  # mmengine calls before_run again for a test after training
+
     def before_run(self, runner: Runner) -> None:
-        """Bring gradient accumulation into the learning rate.
+        """Accumulate as asked for, bring it into the learning rate and into what is counted in iterations.
 
         Args:
             runner: after mmengine's ``scale_lr`` and before weights are loaded.
         """
-        if not _trains(runner) or not _is_enabled(runner):
+        if not _trains(runner) or self._applied:
             return
+        self._applied = True
         wrapper: OptimWrapper = runner.optim_wrapper
+        if (runner.auto_scale_lr or {}).get("accumulate") and "accumulative_counts" not in runner.cfg.optim_wrapper:
+            batch = batch_of(runner)
+            base = runner.auto_scale_lr["base_batch_size"]
+            wrapper._accumulative_counts = max(1, round(base / (batch.processes * batch.images)))
         batch = batch_of(runner)
-        factors = [(group, batch.accumulation) for group in wrapper.optimizer.param_groups]
-        if wrapper.base_param_settings is not None:  # what mmengine logs as base_lr, and does not scale
+        stretch_loop(runner, batch.accumulation)
+        enabled = _is_enabled(runner)
+        factors = [(group, batch.accumulation if enabled else 1) for group in wrapper.optimizer.param_groups]
+        if enabled and wrapper.base_param_settings is not None:  # what mmengine logs as base_lr, and does not scale
             factors.append((wrapper.base_param_settings, batch.effective / runner.auto_scale_lr["base_batch_size"]))
-        if all(factor == 1 for _, factor in factors):
+        if batch.accumulation == 1 and all(factor == 1 for _, factor in factors):
             return
         for group, factor in factors:
             for key in [key for key in group if key.startswith("initial_")]:
@@ -116,7 +134,8 @@ class EffectiveBatchHook(Hook):
                     "EffectiveBatchHook must build the schedulers anew and finds no param_scheduler in runner.cfg; "
                     "make the runner with Runner.from_cfg"
                 )
-            runner.param_schedulers = runner.build_param_scheduler(schedulers)
+            stretched = stretch_schedulers(schedulers, batch.accumulation)
+            runner.param_schedulers = runner.build_param_scheduler(stretched)
 
     def before_train(self, runner: Runner) -> None:
         """Check and print; after a resume this is the checkpoint's learning rate.
@@ -129,6 +148,7 @@ class EffectiveBatchHook(Hook):
         """
         if not _trains(runner):
             return
+        warn_of_endless_warmup(runner)
         batch, wrapper = batch_of(runner), runner.optim_wrapper
         lr, base = peak_lr(wrapper), (runner.auto_scale_lr or {}).get("base_batch_size")
         configured = _configured_lr(runner)
@@ -155,16 +175,72 @@ class EffectiveBatchHook(Hook):
             extra=NOTICE,
         )
         if batch.accumulation > 1 and isinstance(runner.train_loop, IterBasedTrainLoop):
-            steps = -(-runner.max_iters // batch.accumulation)
-            runner.logger.warning(
-                f"{runner.max_iters} iterations are {steps} optimizer steps with {batch.accumulation} accumulation: "
-                "multiply iterations, warm-up and milestones by it to keep a recipe's length"
+            runner.logger.info(
+                f"{runner.max_iters // batch.accumulation} optimizer steps = {runner.max_iters} iterations / "
+                f"{batch.accumulation} accumulation; warm-up, milestones, validation, checkpoints likewise",
+                extra=NOTICE,
             )
         seen = batch_norm_images(runner.model, batch)
         if seen is not None and seen < base:
             runner.logger.warning(
                 f"BatchNorm normalises over {seen} images a step, the recipe's batch is {base}: accumulation does not "
                 "change that, expect a slightly different result"
+            )
+
+
+def stretch_loop(runner: Runner, factor: int) -> None:
+    """Make a run that is counted in iterations ``factor`` times as long, with validation and checkpoints as often.
+
+    Args:
+        runner: with its train loop built.
+        factor: iterations per optimizer step.
+    """
+    loop: Any = runner.train_loop
+    if factor == 1 or not isinstance(loop, IterBasedTrainLoop):
+        return
+    loop._max_iters *= factor
+    loop.val_begin = (loop.val_begin - 1) * factor + 1
+    loop.val_interval *= factor
+    loop.dynamic_milestones = [milestone * factor for milestone in loop.dynamic_milestones]
+    loop.dynamic_intervals = [interval * factor for interval in loop.dynamic_intervals]
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and not hook.by_epoch:
+            hook.interval *= factor
+
+
+def stretch_schedulers(schedulers: Any, factor: int) -> list[dict]:
+    """Stretch what schedulers count in iterations; what they count in epochs is left alone.
+
+    Args:
+        schedulers: a config's ``param_scheduler``.
+        factor: iterations per optimizer step.
+
+    Returns:
+        The list, with ``begin``, ``end``, ``T_max`` and ``milestones`` multiplied.
+    """
+    stretched = []
+    for scheduler in schedulers if isinstance(schedulers, list | tuple) else [schedulers]:
+        new = dict(scheduler)
+        if not new.get("by_epoch", True):
+            for key in COUNTS & new.keys():
+                value = new[key]
+                new[key] = [v * factor for v in value] if isinstance(value, list | tuple) else value * factor
+        stretched.append(new)
+    return stretched
+
+
+def warn_of_endless_warmup(runner: Runner) -> None:
+    """Tell of a warm-up that is one step long: mmengine never leaves its first value.
+
+    Args:
+        runner: with its schedulers built.
+    """
+    schedulers = runner.param_schedulers
+    for scheduler in schedulers if isinstance(schedulers, list) else ():
+        if isinstance(scheduler, LinearParamScheduler) and scheduler.total_iters < 1 and scheduler.start_factor != 1:
+            runner.logger.warning(
+                "the warm-up is one step long, and mmengine's LinearLR never leaves its first value: the whole run "
+                f"has lr x {_number(scheduler.start_factor)}. Make it two steps or more (param_scheduler.0.end)"
             )
 
 

@@ -21,7 +21,14 @@ from mixedae.errors import ConfigError, LayerDecayError
 from mixedae.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 AMP_ONLY = frozenset({"loss_scale", "dtype", "use_fsdp"})
-DEFAULTS: dict[str, Any] = {"layer_decay_rate": 1.0, "no_decay": ("cls_token", "pos_embed")}
+DEFAULTS: dict[str, Any] = {
+    "layer_decay_rate": 1.0,
+    "no_decay": ("cls_token", "pos_embed"),
+    "decay_biases": False,
+    "lars_exclude_1d": False,
+}
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
+"""Exactly these types, as detectron2 has them: its channel norms (LN2d here) are none of them."""
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -38,6 +45,8 @@ class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     - Official MAE's pre-training: none, ``no_decay=()``: [CLS] and [MASK] tokens are decayed (positions are fixed).
     - The published ADE20K and COCO code: none either, ``no_decay=()``. It means to spare positions, but compares the
       bare name with ``backbone.pos_embed``; the numbers that recipes are checked against come from that code.
+    - ViTDet: positions and the norms of PyTorch, ``no_decay=('pos_embed',), decay_biases=True``. Biases and the
+      pyramid's and heads' channel norms are decayed (detectron2 ``solver/build.py``, ``weight_decay_norm=0``).
 
     Schedulers: mmengine multiplies every group's own learning rate, except that ``eta_min`` is the same absolute
     value for all groups. MAE's ``min_lr * lr_scale`` is ``eta_min_ratio = min_lr / lr``.
@@ -47,7 +56,9 @@ class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     Args:
         optim_wrapper_cfg: of the optimizer wrapper, OptimWrapper or AmpOptimWrapper; needs ``optimizer``.
-        paramwise_cfg: ``layer_decay_rate`` (default 1: no decay) and ``no_decay``, suffixes of parameter names.
+        paramwise_cfg: ``layer_decay_rate`` (default 1: no decay), ``no_decay``, suffixes of parameter names,
+            ``decay_biases``, see above, and ``lars_exclude_1d``: with mmpretrain's LARS, tensors of at most one
+            dimension step without the layer's rate, as in official MAE's linear probing.
 
     Raises:
         ConfigError: unknown or impossible value in ``paramwise_cfg``.
@@ -89,22 +100,27 @@ class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         rate: float = self.paramwise_cfg["layer_decay_rate"]
         no_decay = tuple(self.paramwise_cfg["no_decay"])
         base_wd: float = self.base_wd or 0.0
-        groups: dict[tuple[float, float], dict] = {}
+        in_norms = _parameters_of_norms(module) if self.paramwise_cfg["decay_biases"] else None
+        excludes: bool = self.paramwise_cfg["lars_exclude_1d"]
+        groups: dict[tuple[float, float, bool], dict] = {}
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
             scale = rate ** layers_above(module, name) if rate < 1 else 1.0
-            spared = parameter.ndim <= 1 or name.endswith(".bias") or _ends_with(name, no_decay)
-            decay = 0.0 if spared else base_wd
-            group = groups.setdefault((scale, decay), {"params": [], "param_names": []})
+            is_1d = parameter.ndim <= 1 or name.endswith(".bias")
+            spared = (is_1d if in_norms is None else name in in_norms) or _ends_with(name, no_decay)
+            key = (scale, 0.0 if spared else base_wd, excludes and is_1d)
+            group = groups.setdefault(key, {"params": [], "param_names": []})
             group["params"].append(parameter)
             group["param_names"].append(name)
-        if rate < 1 and all(scale == 1 for scale, _ in groups):
+        if rate < 1 and all(scale == 1 for scale, *_ in groups):
             raise LayerDecayError(
                 f"layer_decay_rate={rate} would decay nothing: no trainable parameter lies below the last layer of "
                 f"{type(module).__name__}'s backbone; unfreeze the backbone or set layer_decay_rate=1"
             )
-        for (scale, decay), group in sorted(groups.items(), key=lambda item: item[0]):
+        for (scale, decay, excluded), group in sorted(groups.items(), key=lambda item: item[0]):
+            if excludes:
+                group["lars_exclude"] = excluded
             group.update(lr=self.base_lr * scale, lr_scale=scale, weight_decay=decay)
             group["name"] = f"lr x {scale:.4g}, weight decay {decay:g}"
             params.append(group)
@@ -118,7 +134,8 @@ class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         scales = [group["lr_scale"] for group in params]
         logger.info(
             f"{sum(len(group['params']) for group in params)} parameters in {len(params)} groups, learning rate scales "
-            f"{min(scales):.4g} to {max(scales):.4g}, weight decay spares 1-D, bias"
+            f"{min(scales):.4g} to {max(scales):.4g}, weight decay spares "
+            + ("norms" if self.paramwise_cfg["decay_biases"] else "1-D, bias")
             + "".join(f", {suffix}" for suffix in self.paramwise_cfg["no_decay"])
         )
 
@@ -146,6 +163,15 @@ def layers_above(model: nn.Module, name: str) -> int:
         )
     depth, num_depths = backbone.get_layer_depth(name, prefix)
     return int(num_depths - 1 - depth)
+
+
+def _parameters_of_norms(model: nn.Module) -> set[str]:
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        if type(module) in NORMS
+        for name, _ in module.named_parameters(recurse=False)
+    }
 
 
 def _ends_with(name: str, suffixes: tuple[str, ...]) -> bool:

@@ -5,6 +5,7 @@ from mixedae.models.head import HomologousContrastiveLoss, MixedAEPretrainHead
 from mixedae.models.mae import MAE
 from mixedae.models.mixedae import MixedAE
 from mixedae.models.pyramid import ViTPyramid
+from mixedae.models.simple_pyramid import SimpleFeaturePyramid
 from mixedae.models.vit import MixedAEPretrainViT, MixedAEViT
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "MixedAEPretrainHead",
     "MixedAEPretrainViT",
     "MixedAEViT",
+    "SimpleFeaturePyramid",
     "ViTPyramid",
 ]

@@ -9,15 +9,20 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmcv.cnn.bricks import DropPath
 from mmpretrain.models import VisionTransformer
-from mmpretrain.models.utils import MultiheadAttention, build_2d_sincos_position_embedding
+from mmpretrain.models.utils import MultiheadAttention, build_2d_sincos_position_embedding, resize_pos_embed
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mixedae.errors import ConfigError
+from mixedae.models.freezing import freeze_below
+from mixedae.models.spatial_attention import RELATIVE_POSITIONS, Grid
 from mixedae.ops import homologous_attention, same_source
 from mixedae.registry import MODELS, WEIGHT_INITIALIZERS
 
 PRETRAINED_TYPES = ("Pretrained", "mixedae.PretrainedViT", "PretrainedViT")
+TRANSFER_ONLY = ("relative_position", "relative_grid", "window_size", "global_layers", "trainable_blocks", "with_cp")
 
 
 def init_linear_layers(module: nn.Module) -> None:
@@ -41,17 +46,39 @@ class MixedAEViT(VisionTransformer):
     between the two. Differences: it starts as MAE does (Xavier linear layers, sin-cos positions), and pre-trained
     weights are applied last and strictly, whatever the parents' initialisation does before.
 
+    What the dense recipes add is off by default: relative positions, windows, LayerScale
+    (``layer_scale_init_value``, mmpretrain's). Each starts such that loaded features do not change, except windows and
+    a LayerScale other than 1. Any image size and aspect ratio is taken: sides that patches do not divide are padded.
+
     Args:
         out_indices: layers whose output is returned; any sequence of ints.
+        relative_position: ``none``; ``table``, BEiT's bias (the ADE20K recipe of MAE); ``decomposed``, ViTDet's.
+        window_size: side, in patches, of the windows that attention is confined to (ViTDet: 14); 0 is global.
+        global_layers: layers that stay global where there are windows (ViTDet, ViT-B: 2, 5, 8, 11).
+        relative_grid: rows and columns of patches that global layers' relative positions are built for; default: those
+            of ``img_size``. Other inputs interpolate.
+        trainable_blocks: partial fine-tuning (MAE, section 4.3): only the last that many blocks and what follows them
+            learn; 0.5 is the last block's MLP, 0 freezes the final norm too (linear probing). Default: all learns.
+        with_cp: activation checkpointing: each block is computed again in the backward pass, in exchange for memory.
         init_cfg: ``dict(type='mixedae.PretrainedViT', checkpoint=...)`` or plain ``Pretrained``, made strict too.
         **kwargs: see ``mmpretrain.VisionTransformer``.
 
     Raises:
-        ConfigError: another initialiser, which MAE's initial weights would overwrite.
+        ConfigError: another initialiser, which MAE's initial weights would overwrite; an unknown kind of relative
+            position; windows or decomposed positions with a [CLS] token; a number of blocks that the model lacks.
     """
 
     def __init__(
-        self, out_indices: Sequence[int] | int = -1, init_cfg: dict | list[dict] | None = None, **kwargs: Any
+        self,
+        out_indices: Sequence[int] | int = -1,
+        relative_position: str = "none",
+        window_size: int = 0,
+        global_layers: Sequence[int] = (),
+        relative_grid: Sequence[int] | None = None,
+        trainable_blocks: float | None = None,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+        **kwargs: Any,
     ) -> None:
         cfgs = [init_cfg] if isinstance(init_cfg, dict) else list(init_cfg or [])
         if others := [c["type"] for c in cfgs if c["type"] not in PRETRAINED_TYPES]:
@@ -63,6 +90,77 @@ class MixedAEViT(VisionTransformer):
         if isinstance(out_indices, Sequence):
             out_indices = list(out_indices)  # mmpretrain assigns to it
         super().__init__(out_indices=out_indices, **kwargs)
+        for module in self.modules():
+            if isinstance(module, DropPath):  # mmpretrain gives NumPy's numbers, at each of which torch.compile stops
+                module.drop_prob = float(module.drop_prob)
+        self.with_cp = with_cp
+        self.is_spatial = relative_position != "none" or window_size > 0
+        if self.is_spatial:
+            grid = self.patch_resolution if relative_grid is None else (relative_grid[0], relative_grid[1])
+            self._place_attention(relative_position, window_size, global_layers, grid)
+        self.frozen = () if trainable_blocks is None else freeze_below(self, trainable_blocks)
+
+    def _place_attention(self, kind: str, window_size: int, global_layers: Sequence[int], grid: Grid) -> None:
+        """Put attention that knows its places into every layer, around the projections that are there."""
+        if kind not in RELATIVE_POSITIONS:
+            raise ConfigError(f"relative_position={kind!r} found; expected one of {', '.join(RELATIVE_POSITIONS)}")
+        if unknown := [i for i in global_layers if not 0 <= i < self.num_layers]:
+            raise ConfigError(f"global_layers names layer {unknown[0]}; the model has 0 to {self.num_layers - 1}")
+        if self.num_extra_tokens and (window_size or kind == "decomposed"):
+            raise ConfigError(
+                "windows and decomposed relative positions have no place for a [CLS] token; set with_cls_token=False"
+            )
+        for i, layer in enumerate(self.layers):
+            window = 0 if i in global_layers else window_size
+            layer.attn = RELATIVE_POSITIONS[kind](layer.attn, grid, window, self.num_extra_tokens)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Features of the layers in ``out_indices``; mmpretrain's forward, but for what the arguments add.
+
+        Args:
+            x: images (B, 3, H, W).
+
+        Returns:
+            One tensor a layer, by ``out_type``: featmap (B, D, H/P, W/P), raw (B, 1 + N, D), cls_token and avg_featmap
+            (B, D).
+        """
+        x, grid = self.patch_embed(x)
+        if self.cls_token is not None:
+            x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1)
+        x = x + resize_pos_embed(
+            self.pos_embed, self.patch_resolution, grid, self.interpolate_mode, self.num_extra_tokens
+        )
+        x = self.pre_norm(self.drop_after_pos(x))
+        outs = []
+        for i, layer in enumerate(self.layers):
+            if self.with_cp and x.requires_grad:
+                x = checkpoint(self._block, layer, x, grid, use_reentrant=False)
+            else:
+                x = self._block(layer, x, grid)
+            if i in self.out_indices:
+                is_last = i == self.num_layers - 1
+                outs.append(self._format_output(self.ln1(x) if is_last and self.final_norm else x, grid))
+        return tuple(outs)
+
+    def _block(self, layer: Any, x: Tensor, grid: Grid) -> Tensor:
+        """One layer: attention and MLP, each behind a norm and with a residual."""
+        normed = layer.ln1(x)
+        x = x + (layer.attn(normed, grid) if self.is_spatial else layer.attn(normed))
+        return layer.ffn(layer.ln2(x), identity=x)
+
+    def train(self, mode: bool = True) -> "MixedAEViT":
+        """Set training mode; frozen parts stay in evaluation mode, without stochastic depth.
+
+        Args:
+            mode: training or evaluation.
+
+        Returns:
+            The model; mmpretrain returns None.
+        """
+        super().train(mode)
+        for module in getattr(self, "frozen", ()):
+            module.eval()
+        return self
 
     def init_weights(self) -> None:
         """Initialise as MAE does, then apply the pre-trained weights: nothing may overwrite them afterwards."""
@@ -102,11 +200,11 @@ class MixedAEPretrainViT(MixedAEViT):
             does not say; default True, the literal reading of Eq. (6): K of L + 1 keys.
         cls_query: how [CLS] attends in homologous layers: ``topk`` (default, Eq. (6) literally) or ``plain``. Not
             stated in the paper either.
-        **kwargs: see :class:`MixedAEViT`; without ``drop_rate``, ``pre_norm``, ``patch_cfg`` and ``layer_cfgs``, which
-            pre-training does not know.
+        **kwargs: see :class:`MixedAEViT`; without ``drop_rate``, ``pre_norm``, ``patch_cfg``, ``layer_cfgs`` and
+            the transfers' own arguments, which pre-training does not know.
 
     Raises:
-        ConfigError: one of those four, unknown ``attention`` or ``cls_query``, K < 1, or more plain layers than layers.
+        ConfigError: one of those, unknown ``attention`` or ``cls_query``, K < 1, or more plain layers than layers.
     """
 
     ATTENTION = ("homologous", "plain", "oracle")
@@ -120,7 +218,7 @@ class MixedAEPretrainViT(MixedAEViT):
         cls_query: str = "topk",
         **kwargs: Any,
     ) -> None:
-        if unknown := {"drop_rate", "pre_norm", "patch_cfg", "layer_cfgs"} & set(kwargs):
+        if unknown := {"drop_rate", "pre_norm", "patch_cfg", "layer_cfgs", *TRANSFER_ONLY} & set(kwargs):
             raise ConfigError(f"{', '.join(sorted(unknown))} found; the pre-training encoder has no such option")
         kwargs.setdefault("out_type", "raw")
         super().__init__(**kwargs)

@@ -1,70 +1,31 @@
 """Homologous attention, Eq. (6) of MixedAE (arXiv 2303.17152, section 3.2): softmax(TopK(q k^T / sqrt(D))) v.
 
+One definition (homologous_attention_reference.py) and three ways of running it: a fused Triton kernel on a GPU, a path
+of its own on a CPU, and for what these do not take a mask handed to PyTorch's scaled dot-product attention.
+
 Symbols: B samples, H heads, N tokens (prefix tokens such as [CLS] first, then L patches), D channels a head, K kept
 keys.
 """
 
+import contextlib
+import functools
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor
 
-from mixedae.errors import ConfigError
+from mixedae.ops.homologous_attention_cpu import attend_on_cpu
+from mixedae.ops.homologous_attention_reference import check_topk, key_pool, topk_mask
 
+fused_attention: Callable[[Tensor, Tensor, Tensor, int, float, int], Tensor] | None = None
+if torch.cuda.is_available():
+    with contextlib.suppress(ModuleNotFoundError):  # PyTorch has Triton where Triton supports the system
+        from mixedae.ops.homologous_attention_fused import fused_attention
 
-def _scores(q: Tensor, k: Tensor, scale: float | None) -> Tensor:
-    """Scaled scores (B, H, N, N) in at least fp32, whatever autocast says: bf16 scores select other keys."""
-    dtype = torch.promote_types(q.dtype, torch.float32)
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
-    with torch.autocast(device_type=q.device.type, enabled=False):
-        return (q.to(dtype) * scale) @ k.to(dtype).transpose(-2, -1)
-
-
-def _candidates(scores: Tensor, num_prefix: int, allowed: Tensor | None) -> Tensor | None:
-    """The keys that each query may choose from, bool, broadcastable to ``scores``; None where it is all of them."""
-    pool = allowed
-    if num_prefix:
-        in_pool = torch.arange(scores.shape[-1], device=scores.device) >= num_prefix
-        pool = in_pool if pool is None else pool & in_pool
-    return pool
-
-
-def _select(scores: Tensor, topk: int | None, num_prefix: int, allowed: Tensor | None) -> Tensor | None:
-    pool = _candidates(scores, num_prefix, allowed)
-    if topk is not None and topk < 1:
-        raise ConfigError(f"topk={topk} found; a query keeps at least one key (or topk=None for plain attention)")
-    if topk is None or topk >= scores.shape[-1] - num_prefix:
-        return pool
-    ranked = scores if pool is None else scores.masked_fill(~pool, -torch.inf)
-    kept = torch.zeros_like(scores, dtype=torch.bool)
-    kept.scatter_(-1, ranked.topk(topk, dim=-1, sorted=False).indices, True)
-    return kept if pool is None else kept & pool
-
-
-@torch.no_grad()
-def topk_mask(
-    q: Tensor,
-    k: Tensor,
-    topk: int,
-    scale: float | None = None,
-    num_prefix: int = 0,
-    allowed: Tensor | None = None,
-) -> Tensor:
-    """The keys that homologous attention keeps: the K with the highest scores of each query, TopK in Eq. (6).
-
-    Args:
-        q: (B, H, N, D) queries.
-        k: (B, H, N, D) keys.
-        topk: K >= 1. Exactly K keys a query are kept, also under ties; all of the pool where it has no more than K.
-        scale: factor of the scores, default D ** -0.5.
-        num_prefix: number of tokens in front ([CLS]) that are kept out of the pool: no query attends to them.
-        allowed: bool, broadcastable to (B, H, N, N); False removes a key from a query's pool (the oracle mask).
-
-    Returns:
-        bool (B, H, N, N), True = kept.
-    """
-    scores = _scores(q, k, scale)
-    mask = _select(scores, topk, num_prefix, allowed)
-    return torch.ones_like(scores, dtype=torch.bool) if mask is None else mask.expand(scores.shape)
+FUSED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+FUSED_MAX_TOKENS, FUSED_MAX_CHANNELS = 1024, 128
 
 
 def homologous_attention(
@@ -78,9 +39,9 @@ def homologous_attention(
 ) -> Tensor:
     """TopK attention, Eq. (6): each query attends to the K keys with its highest scores, and to no other.
 
-    The selection is made once, without gradient, and handed as a mask to PyTorch's scaled dot-product attention, which
-    recomputes the scores in its fused kernels: forward and backward see the same keys, and no gradient reaches a score
-    that was not selected. The selection and the softmax are computed in at least fp32.
+    The selection is made once: forward and backward keep the same keys, and no gradient reaches a score that was not
+    selected. Scores, selection and softmax are computed in at least fp32. On a GPU, inputs that the fused kernel does
+    not take are attended with a mask, and one log line says why.
 
     Args:
         q: (B, H, N, D) queries.
@@ -94,31 +55,44 @@ def homologous_attention(
 
     Returns:
         (B, H, N, D) in the dtype of ``v``.
+
+    Raises:
+        ConfigError: K < 1.
     """
+    check_topk(topk)
     if topk is None or topk >= k.shape[-2] - num_prefix:  # every key of the pool is kept: no scores needed
-        mask = _candidates(q.new_empty(1, k.shape[-2]), num_prefix, allowed)
-    else:
-        mask = topk_mask(q, k, topk, scale, num_prefix, allowed)
-    if mask is not None and mask.dim() < 2:
-        mask = mask.expand(q.shape[-2], -1)
+        pool = key_pool(k.shape[-2], num_prefix, allowed, k.device)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=pool, scale=scale)
+    factor = q.shape[-1] ** -0.5 if scale is None else scale
+    reason = why_not_fused(q, k, v, allowed)
+    if q.is_cuda and fused_attention is not None and not reason:
+        return fused_attention(q, k, v, topk, factor, num_prefix)
+    if q.device.type == "cpu" and allowed is None and q.shape == k.shape == v.shape and q.dtype == k.dtype == v.dtype:
+        return attend_on_cpu(q, k, v, topk, factor, num_prefix)
+    if q.is_cuda and not torch.compiler.is_compiling():
+        _log_fallback(reason or "Triton is not installed")
+    mask = topk_mask(q, k, topk, scale, num_prefix, allowed)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
 
 
-def homologous_attention_reference(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    topk: int | None,
-    scale: float | None = None,
-    num_prefix: int = 0,
-    allowed: Tensor | None = None,
-) -> Tensor:
-    """:func:`homologous_attention` in plain tensor operations: the definition that faster paths must meet."""
-    scores = _scores(q, k, scale)
-    mask = _select(scores.detach(), topk, num_prefix, allowed)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    return (scores.softmax(dim=-1) @ v.to(scores.dtype)).to(v.dtype)
+def why_not_fused(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor | None) -> str:
+    """Say what the fused kernel does not support about these inputs; empty where it takes them."""
+    if allowed is not None:
+        return "a mask of allowed keys is given"
+    if not q.shape == k.shape == v.shape:
+        return f"queries {tuple(q.shape)}, keys {tuple(k.shape)} and values {tuple(v.shape)} differ in shape"
+    if not (q.dtype == k.dtype == v.dtype and q.dtype in FUSED_DTYPES):
+        return f"inputs are {q.dtype}, {k.dtype}, {v.dtype}; it takes fp32, bf16 or fp16, all the same"
+    if q.shape[-2] > FUSED_MAX_TOKENS or q.shape[-1] > FUSED_MAX_CHANNELS:
+        return f"{q.shape[-2]} tokens, {q.shape[-1]} channels a head; at most {FUSED_MAX_TOKENS}, {FUSED_MAX_CHANNELS}"
+    if q.is_cuda and torch.cuda.get_device_capability(q.device) < (8, 0):
+        return f"{torch.cuda.get_device_name(q.device)} is older than compute capability 8.0"
+    return ""
+
+
+@functools.cache
+def _log_fallback(reason: str) -> None:
+    print_log(f"homologous attention runs without its fused kernel: {reason}", logger="current")
 
 
 def recognition_accuracy(mask: Tensor, sources: Tensor) -> Tensor:

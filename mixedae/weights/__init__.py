@@ -1,18 +1,24 @@
 """State dicts: formats in, strict loading with a report."""
 
+from mixedae.weights.export import Conversion, convert, mmpretrain_to_timm, write_state_dict
 from mixedae.weights.formats import timm_to_mmpretrain, to_backbone
-from mixedae.weights.loading import ALLOW_MISSING, LoadReport, fingerprint, load_backbone, load_model
+from mixedae.weights.loading import ALLOW_MISSING, LoadReport, fingerprint, load_backbone, load_model, outline
 from mixedae.weights.pretrained import PretrainedViT
 from mixedae.weights.reading import read_state_dict
 
 __all__ = [
     "ALLOW_MISSING",
+    "Conversion",
     "LoadReport",
     "PretrainedViT",
+    "convert",
     "fingerprint",
     "load_backbone",
     "load_model",
+    "mmpretrain_to_timm",
+    "outline",
     "read_state_dict",
     "timm_to_mmpretrain",
     "to_backbone",
+    "write_state_dict",
 ]

@@ -21,9 +21,9 @@ from mixedae.errors import WeightsError
 from mixedae.weights.formats import to_backbone
 from mixedae.weights.reading import read_state_dict
 
-ALLOW_MISSING = ("ln2.*", "*.gamma1.*", "*.gamma2.*", "*gamma_[12]", "*relative_position_bias_table")
+ALLOW_MISSING = ("ln2.*", "*.gamma1.*", "*.gamma2.*", "*gamma_[12]", "*relative_position_bias_table", "*.rel_pos_[hw]")
 """What no pre-training gives and a transfer may add: MAE's new norm of averaged patch tokens (fc_norm; ``ln2`` in
-mmpretrain), LayerScale, and the zero-initialised relative position bias of the published ADE20K recipe."""
+mmpretrain), LayerScale, and the zero-initialised relative positions of the ADE20K and ViTDet recipes."""
 
 ALLOW_UNUSED = ("ln1.*", "ln2.*")
 """What a checkpoint may hold although the model has no place for it: final norms that the transfer does without."""
@@ -39,7 +39,7 @@ class LoadReport:
         matched: tensors that were copied as they are.
         resized: position embeddings that were interpolated, with both shapes.
         allowed_missing: tensors of the model that the checkpoint lacks and the recipe allows to be new.
-        unexpected: final norms of the checkpoint that the model has no place for.
+        unexpected: final norms and [CLS] token of the checkpoint that the model has no place for.
         dropped: tensors that are not backbone: decoder, head.
         fingerprint: :func:`fingerprint` over ``matched``, in the file and in the model after loading.
     """
@@ -139,13 +139,12 @@ def load_backbone(
         if embed is not source["pos_embed"]:
             resized["pos_embed"] = (tuple(source["pos_embed"].shape), tuple(embed.shape))
             new["pos_embed"] = embed
-    if not getattr(backbone, "with_cls_token", True):
-        new.pop("cls_token", None)
+    without_use = ALLOW_UNUSED if getattr(backbone, "with_cls_token", True) else (*ALLOW_UNUSED, "cls_token")
 
     missing = [name for name in target if name not in new]
     allowed = tuple(name for name in missing if _matches(name, (*ALLOW_MISSING, *allow_missing)))
     extra = [name for name in new if name not in target]
-    unused = tuple(name for name in extra if _matches(name, ALLOW_UNUSED))
+    unused = tuple(name for name in extra if _matches(name, without_use))
     common = [name for name in target if name in new]
     problems = {
         "missing": [name for name in missing if name not in allowed],
@@ -160,7 +159,7 @@ def load_backbone(
     if any(problems.values()):
         raise WeightsError(
             f"checkpoint {path} ({format_name}) does not fit the model. {_list(problems)}. The file has "
-            f"{_outline(new)}, the model has {_outline(target)}; give a checkpoint with the model's layers, width and "
+            f"{outline(new)}, the model has {outline(target)}; give a checkpoint with the model's layers, width and "
             "patch size"
         )
     new = {name: new[name].to(target[name].dtype) for name in common}
@@ -244,7 +243,8 @@ def _some(names: Sequence[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (f", ... ({len(names) - limit} more)" if len(names) > limit else "")
 
 
-def _outline(tensors: Mapping[str, Tensor]) -> str:
+def outline(tensors: Mapping[str, Tensor]) -> str:
+    """Size of a ViT in words, from its tensors in mmpretrain's names: layers, width, patch."""
     layers = {name.split(".")[1] for name in tensors if name.startswith("layers.")}
     projection = tensors.get("patch_embed.projection.weight")
     if projection is None or projection.ndim != 4:

@@ -18,6 +18,7 @@ custom_hooks = [
     dict(type="mixedae.NonFiniteLossHook"),  # a NaN ends the run
     dict(type="mixedae.EffectiveBatchHook"),  # prints the batch and checks that the learning rate follows from it
     dict(type="mixedae.ProgressHook"),  # progress.json, one line with the time left
+    dict(type="mixedae.OutcomesHook"),  # outcomes.npz: what each test image contributed
     dict(type="mixedae.RunRecordHook"),  # run_record.json
 ]
 

@@ -84,9 +84,17 @@ class FakeSuite:
         arguments.setdefault("data", {"toy": self.root / "data"})
         return Workspace(load_suite(self.path), arguments.pop("folder", self.folder), **arguments)
 
-    def run(self, only: str | None = None, board: Board | None = None, **arguments: Any) -> tuple[int, SuiteRunner]:
+    def run(
+        self,
+        only: str | None = None,
+        board: Board | None = None,
+        force: bool = False,
+        retries: int = 0,
+        **arguments: Any,
+    ) -> tuple[int, SuiteRunner]:
         workspace = self.workspace(**arguments)
-        runner = SuiteRunner(workspace, board or Board(), TRAINER, poll=POLL, grace=1.0)
+        forced = workspace.suite.matching(workspace.cells, only) if force else ()
+        runner = SuiteRunner(workspace, board or Board(), TRAINER, poll=POLL, grace=1.0, force=forced, retries=retries)
         return runner.run(workspace.suite.select(workspace.cells, only)), runner
 
     def comparison(self, **arguments: Any) -> Comparison:

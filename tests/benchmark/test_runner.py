@@ -15,6 +15,7 @@ import pytest
 
 from mixedae.benchmark.files import FileLock, write_json
 from mixedae.benchmark.process import failure_reason
+from mixedae.benchmark.render import RENDERERS
 from mixedae.benchmark.results import read_result
 from mixedae.benchmark.suites import Cell
 from tests.benchmark import fake_suite
@@ -211,9 +212,12 @@ def test_two_processes_share_a_suite(tmp_path: Path, journal: Path) -> None:
 @pytest.mark.train
 def test_two_processes_run_a_failing_cell_once(tmp_path: Path, journal: Path) -> None:
     suite = FakeSuite(tmp_path)
-    suite.write_config("mae", fail="ValueError: no", sleep=1.0)
+    suite.write_config("mae", fail="ValueError: no", until=str(tmp_path / "go"))
     suite.write_suite(tasks=["cls"], pretrainings={"mae": {"config": str(tmp_path / "mae.py")}})
     both = [start(suite), start(suite)]
+    for harness in both:
+        assert harness.stdout is not None and harness.stdout.readline()  # its first line: the suite has started
+    (tmp_path / "go").touch()
     assert [harness.wait(timeout=60) for harness in both] == [1, 1]
     assert len(words(journal, "start")) == 1
 
@@ -340,3 +344,65 @@ def test_absent_data_fails_the_cells_that_read_it(tmp_path: Path) -> None:
     status, runner = suite.run()
     assert status == 1 and "DataError" in runner.views[PRE].reason
     assert runner.views[Cell("random", "cls", 0)].state == "done"
+
+
+def test_force_runs_what_is_done_and_only_that(tmp_path: Path, journal: Path) -> None:
+    suite = FakeSuite(tmp_path)
+    assert suite.run()[0] == 0
+    before = suite.comparison()
+    journal.unlink()
+    assert suite.run(only="mae/cls/seed_0", force=True)[0] == 0
+    assert [(name, how) for name, how, _ in words(journal, "start")] == [(CLS.name, "anew")]
+    journal.unlink()
+    assert suite.run(only="mae/pretrain/seed_0", force=True)[0] == 0
+    assert [(name, how) for name, how, _ in words(journal, "start")] == [(PRE.name, "anew")]
+    assert suite.comparison() == before  # the same weights came out: the transfers still hold
+
+
+def test_retries_start_a_failing_cell_again(tmp_path: Path, journal: Path) -> None:
+    suite = FakeSuite(tmp_path)
+    suite.write_config("cls", fail="error: DataError: the disk hiccups", fail_times=2)
+    status, runner = suite.run(only="random/cls", retries=1)
+    assert status == 1 and runner.views[Cell("random", "cls", 0)].state == "failed"
+    assert len(words(journal, "start")) == 2
+    journal.unlink()
+    assert suite.run(only="random/cls", retries=2)[0] == 0
+    assert len(words(journal, "start")) == 3
+
+
+def test_a_limited_run_never_stands_for_a_full_one(tmp_path: Path, journal: Path) -> None:
+    suite = FakeSuite(tmp_path)
+    assert suite.run(limit=3)[0] == 0
+    limited, full = suite.workspace(limit=3), suite.workspace()
+    assert limited.folder != full.folder and not full.folder.exists()
+    result = read_result(limited.dir(CLS))
+    assert result is not None and (result.status, result.identity.limit) == ("limited", 3)
+    assert "train_cfg.max_iters=3" in result.command
+    for render in RENDERERS.values():
+        assert "LIMITED to 3 iterations" in render(suite.comparison(limit=3))
+    shutil.copytree(limited.folder, full.folder)  # even where somebody puts it there
+    assert {full.state(cell).kind for cell in full.cells} == {"stale", "waiting"}
+    assert "the limit" in full.state(Cell("random", "cls", 0)).reason
+    assert suite.comparison().rows[0].entries[0].values == {}
+    assert suite.run(limit=4)[0] == 0 and len(words(journal, "start")) == 16  # nor for another limit
+
+
+def test_an_adopted_result_carries_the_code_that_made_it(tmp_path: Path) -> None:
+    suite = FakeSuite(tmp_path)
+    assert suite.run(only="random/cls")[0] == 0
+    cell = Cell("random", "cls", 0)
+    folder = suite.folder / cell.name
+    (folder / "result.json").unlink()
+    attempt = json.loads((folder / "attempt.json").read_text())
+    attempt["provenance"] |= {"commit": "f" * 40, "dirty": False}
+    write_json(folder / "attempt.json", attempt)
+    _, runner = suite.run(only="random/cls")
+    result = read_result(folder)
+    assert result is not None and result.provenance.commit == "f" * 40 and runner.provenance.commit != "f" * 40
+    notes = " ".join(suite.comparison().footnotes)
+    assert "were made by another version (ffffffffff)" in notes and "The code is" in notes
+    (folder / "result.json").unlink()
+    del attempt["provenance"]  # of a harness that did not note it yet
+    write_json(folder / "attempt.json", attempt)
+    suite.run(only="random/cls")
+    assert any("a harness that was killed" in note for note in suite.comparison().footnotes)

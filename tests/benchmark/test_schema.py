@@ -121,6 +121,9 @@ def test_every_shipped_card_and_suite_loads() -> None:
             assert metric.published is None or metric.published in columns
             assert (metric.tolerance is None) == (metric.tolerance_source is None)
     for suite in suites:
+        if suite.published_rows:
+            assert suite.baseline is None  # each MixedAE names MAE of its epochs
+            continue
         assert suite.baseline in suite.pretrainings
         assert suite.baseline == "mae" or "mae" not in suite.pretrainings
         small = any("/mini/" in (p.config or "") for p in suite.pretrainings.values())

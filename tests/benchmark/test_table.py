@@ -199,7 +199,7 @@ def test_published_numbers_stand_beside_ours_of_the_same_epochs(tmp_path: Path) 
     assert comparison.rows[0].entries[0].published.difference is None  # type: ignore[union-attr]
     assert comparison.rows[1].entries[1].published is None  # the card names no column for box AP
     markdown = RENDERERS["md"](comparison)
-    assert "(paper 50.4)" in markdown and "(paper +0.4)" in markdown and "Paper, Table 9" in markdown
+    assert "(paper 50.4 ✓)" in markdown and "(paper +0.4 " in markdown and "Paper, Table 9" in markdown
 
 
 def test_fewer_epochs_never_stand_beside_published_ones(tmp_path: Path) -> None:

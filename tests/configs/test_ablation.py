@@ -110,9 +110,13 @@ def test_a_leaf_changes_what_its_name_says_and_nothing_else(name):
         theirs = {k: v for k, v in theirs.items() if not k.startswith("neck.")}
     assert {k: v for k, v in ours.items() if k not in theirs or theirs[k] != v} == MODEL_CHANGES[name]
     assert set(theirs) <= set(ours)
-    if name.endswith("color-jitter"):
-        leaf["train_dataloader"]["dataset"]["pipeline"].pop(3)
-        leaf = {k: v for k, v in leaf.items() if k not in ("pipeline", "jitter")}
+    if name.endswith("color-jitter"):  # mmpretrain's own steps of the same crop and flip, and the jitter
+        steps = leaf.pop("jitter_pipeline")
+        assert [step["type"] for step in steps][3] == "ColorJitter"
+        assert leaf["train_dataloader"]["dataset"].pop("pipeline") == steps
+        (fused, pack) = parent["train_dataloader"]["dataset"].pop("pipeline")
+        assert (steps[1]["scale"], steps[1]["crop_ratio_range"]) == (fused["scale"], fused["crop_ratio_range"])
+        assert (steps[2]["prob"], steps[4]) == (fused["flip_prob"], pack)
     assert leaf == parent
 
 
@@ -125,7 +129,7 @@ def tiny(config: Config, data_root: Path) -> Config:
     if config.model.neck is not None:
         config.model.neck.update(num_patches=16, embed_dim=32, decoder_embed_dim=32, decoder_num_heads=4)
     pipeline = config.train_dataloader.dataset.pipeline
-    pipeline[1].scale = 4 * patch
+    next(step for step in pipeline if "scale" in step).scale = 4 * patch
     config.train_dataloader.dataset = dict(
         type="mmpretrain.CustomDataset",
         data_root=str(data_root / "imagenet"),

@@ -37,12 +37,12 @@ def test_recipe(method, base_lr, epochs):
     assert cosine.get("eta_min", 0) == 0
     assert warmup.convert_to_iter_based
     assert cosine.convert_to_iter_based
-    crop = loader.dataset.pipeline[1]
-    assert (crop.type, crop.scale, tuple(crop.crop_ratio_range), crop.interpolation) == (
-        "RandomResizedCrop",
+    crop = loader.dataset.pipeline[0]
+    assert (crop.type, crop.scale, tuple(crop.crop_ratio_range), crop.flip_prob) == (
+        "mixedae.LoadRandomResizedCrop",
         224,
         (0.2, 1.0),
-        "bicubic",
+        0.5,
     )
 
 
@@ -52,6 +52,7 @@ def test_mae_and_mixedae_differ_in_the_method_and_the_base_learning_rate_only(ep
     model, other = mae.pop("model"), mixed.pop("model")
     assert (mae.pop("base_lr"), mixed.pop("base_lr")) == (1.5e-4, 7.5e-5)
     assert mae["optim_wrapper"]["optimizer"].pop("lr") == 2 * mixed["optim_wrapper"]["optimizer"].pop("lr")
+    assert mixed.pop("custom_hooks") == [*mae.pop("custom_hooks"), dict(type="mixedae.RecognitionHook")]
     assert mae == mixed
     assert model["neck"] == other["neck"]
     assert model["data_preprocessor"] == other["data_preprocessor"]

@@ -15,6 +15,7 @@ from tests.configs.recipe import (
     build_on_meta,
     find,
     learning_rates,
+    leaves,
     load,
     parameter_groups,
     train_two_steps,
@@ -53,7 +54,7 @@ def test_heads_pipelines_and_test_mode_are_upstreams() -> None:
 
 
 def test_parameter_count() -> None:
-    """163.9 M, less what mmseg's MAE backbone has in addition: relative position tables and LayerScale.
+    """163.88 M, mmseg's MAE to the last parameter: relative position tables and LayerScale included.
 
     Tables: 12 layers x ((2 * 32 - 1)^2 + 3) distances x 12 heads = 571,968; LayerScale: 12 x 2 x 768 = 18,432.
     """
@@ -64,7 +65,9 @@ def test_parameter_count() -> None:
     extra = {n: c for n, c in other.items() if "relative_position_bias_table" in n or ".gamma_" in n}
     assert sum(extra.values()) == 12 * ((2 * 32 - 1) ** 2 + 3) * 12 + 12 * 2 * 768
     assert round(sum(other.values()) / 1e6, 1) == 163.9
-    assert sum(ours.values()) == sum(other.values()) - sum(extra.values()) == 163_286_828
+    mine = {n: c for n, c in ours.items() if "relative_position_bias_table" in n or ".gamma" in n}
+    assert sum(mine.values()) == sum(extra.values())
+    assert sum(ours.values()) == sum(other.values()) == 163_286_828 + sum(extra.values())
 
 
 def test_layer_decay_and_weight_decay_of_every_parameter() -> None:
@@ -85,6 +88,8 @@ def test_layer_decay_and_weight_decay_of_every_parameter() -> None:
         if not name.startswith("backbone."):
             assert lr == pytest.approx(1e-4), name
         assert decay == (0.0 if dict(model.named_parameters())[name].ndim == 1 else 0.05), name
+    tables = [name for name in shared if name.endswith("relative_position_bias_table")]
+    assert len(tables) == 12 and all(groups[name][1] == 0.05 for name in tables)  # two dimensions: decayed there
     assert groups["backbone.pos_embed"] == pytest.approx((1e-4 * 0.65**13, 0.05))  # decayed, as published
     assert groups["backbone.layers.0.attn.qkv.weight"][0] == pytest.approx(1e-4 * 0.65**12)
     assert groups["backbone.layers.11.attn.qkv.weight"][0] == pytest.approx(1e-4 * 0.65)
@@ -209,6 +214,35 @@ def test_dataset_knows_150_classes() -> None:
     cfg = load(FULL)
     assert len(ADE20KDataset.METAINFO["classes"]) == cfg.model.decode_head.num_classes == 150
     assert find(cfg.train_pipeline, "LoadAnnotations").reduce_zero_label
+
+
+def test_the_backbone_adds_what_the_published_recipe_adds() -> None:
+    ours, other = load(FULL).model.backbone, theirs().model.backbone
+    assert ours.relative_position == "table" and ours.layer_scale_init_value == other.init_values == 1.0
+    assert tuple(ours.img_size) == tuple(other.img_size) == (512, 512)
+    for name in (QUICK, CAMVID):
+        assert "relative_position" not in load(name).model.backbone
+
+
+def test_several_scales_and_flips() -> None:
+    """unilm's multi-scale test: ratios 0.5 to 1.75, no short side below the crop, each picture also mirrored."""
+    cfg = load(FULL)
+    sizes, flips, (annotations,), (pack,) = cfg.tta_pipeline[1].transforms
+    assert [step.scale for step in sizes] == [512, 512, 512, 640, 768, 896]
+    assert [step.prob for step in flips] == [0.0, 1.0] and cfg.tta_model.type == "SegTTAModel"
+    assert annotations.reduce_zero_label and pack.type == "PackSegInputs"
+
+
+def test_the_learning_rate_and_layer_decay_grid_is_complete() -> None:
+    """The same 15 pairs for every model: MAE's authors searched the learning rate for each entry."""
+    found = set()
+    for name in leaves("segmentation/grid"):
+        cfg, parent = Config(load(name).to_dict()), load(FULL)
+        found.add((cfg.optim_wrapper.optimizer.lr, cfg.optim_wrapper.paramwise_cfg.layer_decay_rate))
+        cfg.optim_wrapper = parent.optim_wrapper
+        cfg._cfg_dict.pop("lr"), cfg._cfg_dict.pop("layer_decay_rate", None)
+        assert cfg.to_dict() == {k: v for k, v in parent.to_dict().items() if k != "lr"}, name
+    assert found == {(lr, decay) for lr in (5e-5, 8e-5, 1e-4, 2e-4, 4e-4) for decay in (0.65, 0.75, 0.8)}
 
 
 @pytest.mark.train

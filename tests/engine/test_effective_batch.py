@@ -11,7 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mixedae.engine.effective_batch import Batch, batch_norm_images
+from mixedae.engine.effective_batch import Batch, batch_norm_images, stretch_schedulers
 from mixedae.errors import ConfigError
 
 Make = Callable[..., Runner]
@@ -65,7 +65,7 @@ def test_table(
     effective = processes * 4 * accumulation
     peak = 0.01 * effective / base
     for iteration, groups in enumerate(rates):
-        assert groups == pytest.approx([closed_form(peak, iteration)] * 2), iteration
+        assert groups == pytest.approx([closed_form(peak, iteration, warmup=2 * accumulation)] * 2), iteration
     line = next(line for line in lines if line.startswith("effective batch"))
     plural = "process" if processes == 1 else "processes"
     assert line == (
@@ -95,7 +95,7 @@ def test_same_effective_batch_gives_the_same_schedule_per_group(make_runner: Mak
         rates, _ = train_recording_lr(runner)
         assert len(rates) == 6 * accumulation
         for iteration, groups in enumerate(rates):
-            top = closed_form(0.005, iteration, total=6 * accumulation)
+            top = closed_form(0.005, iteration, total=6 * accumulation, warmup=2 * accumulation)
             expected = [top * scale for scale in (0.125, 0.25, 0.5, 1.0)]
             assert sorted(set(groups)) == pytest.approx(sorted(set(expected)), abs=1e-12), iteration
 
@@ -160,7 +160,7 @@ def test_mmengines_default_constructor_is_checked_too(make_runner: Make) -> None
         "optim_wrapper__accumulative_counts": 2,
     }
     rates, _ = train_recording_lr(make_runner(**options))
-    assert sorted(rates[1]) == pytest.approx([0.02, 0.04])
+    assert sorted(rates[3]) == pytest.approx([0.02, 0.04])  # the warm-up of two steps is four iterations
 
 
 def test_batch_norm_warning(make_runner: Make) -> None:
@@ -171,9 +171,112 @@ def test_batch_norm_warning(make_runner: Make) -> None:
     assert not any("BatchNorm normalises" in line for line in lines)
 
 
-def test_iterations_are_not_steps_under_accumulation(make_runner: Make) -> None:
-    _, lines = train_recording_lr(make_runner(by_epoch=False, optim_wrapper__accumulative_counts=4))
-    assert any(line.startswith("10 iterations are 3 optimizer steps with 4 accumulation") for line in lines)
+class Steps:
+    """Learning rates with which the optimizer really stepped."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.rates: list[float] = []
+        self.runner = runner
+
+    def run(self) -> list[float]:
+        original = OptimWrapper.step
+
+        def step(wrapper: OptimWrapper, **kwargs: object) -> None:
+            self.rates.append(wrapper.optimizer.param_groups[0]["lr"])
+            original(wrapper, **kwargs)
+
+        OptimWrapper.step = step
+        try:
+            self.runner.train()
+        finally:
+            OptimWrapper.step = original
+        return self.rates
+
+
+@pytest.mark.parametrize("accumulation", [2, 4])
+def test_iterations_of_a_recipe_are_optimizer_steps(make_runner: Make, tmp_path: Path, accumulation: int) -> None:
+    """As many steps, each with the rate of the run without accumulation (read within the same step)."""
+    options = {"by_epoch": False, "train_cfg__max_iters": 40, "train_cfg__val_interval": 20}
+    whole = Steps(make_runner(work_dir=tmp_path / "whole", train_dataloader__batch_size=4, **options)).run()
+    runner = make_runner(
+        work_dir=tmp_path / "parts",
+        train_dataloader__batch_size=4 // accumulation,
+        auto_scale_lr__accumulate=True,
+        **options,
+    )
+    seen = Seen()
+    runner.logger.handlers.append(seen)
+    parts = Steps(runner).run()
+    assert len(parts) == len(whole) == 40 and runner.iter == 40 * accumulation
+    for step, rate in enumerate(parts):
+        # read at the last of the step's iterations
+        at = accumulation * (step + 1) - 1
+        expected = closed_form(0.01, at, total=40 * accumulation, warmup=2 * accumulation)
+        assert rate == pytest.approx(expected), step
+        assert abs(rate - whole[step]) <= max(abs(whole[step] - r) for r in whole[max(0, step - 1) : step + 2]) + 1e-9
+    assert runner.train_loop.val_interval == 20 * accumulation
+    saved = sorted(int(p.stem.split("_")[1]) for p in (tmp_path / "parts").glob("iter_*.pth"))
+    assert saved == [2 * accumulation * i for i in range(1, 21)]
+    start = f"40 optimizer steps = {40 * accumulation} iterations / {accumulation} accumulation"
+    assert any(line.startswith(start) for line in seen.lines)
+
+
+@pytest.mark.parametrize(
+    ("images", "base", "accumulation"), [(2, 16, 8), (4, 16, 4), (3, 16, 5), (16, 16, 1), (4, 2, 1)]
+)
+def test_a_recipes_batch_is_kept_by_accumulation(make_runner: Make, images: int, base: int, accumulation: int) -> None:
+    """One process in the place of several; where B is no multiple, the nearest batch with its learning rate."""
+    runner = make_runner(
+        train_dataloader__batch_size=images, train_cfg__max_epochs=1, param_scheduler=None,
+        auto_scale_lr={"base_batch_size": base, "enable": True, "accumulate": True},
+    )  # fmt: skip
+    _, lines = train_recording_lr(runner)
+    effective = images * accumulation
+    assert any(
+        line.startswith(f"effective batch {effective} = 1 process x {images} images x {accumulation} accumulation; lr ")
+        for line in lines
+    )
+    record = json.loads((Path(runner.work_dir) / "run_record.json").read_text())
+    assert (record["accumulation"], record["lr"]) == (accumulation, pytest.approx(0.01 * effective / base))
+
+
+def test_an_accumulation_that_is_given_is_kept(make_runner: Make) -> None:
+    options = {"base_batch_size": 16, "enable": True, "accumulate": True}
+    runner = make_runner(optim_wrapper__accumulative_counts=2, auto_scale_lr=options)
+    _, lines = train_recording_lr(runner)
+    assert any(line.startswith("effective batch 8 = 1 process x 4 images x 2 accumulation") for line in lines)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_warm_up_of_one_iteration_is_told(make_runner: Make, steps: int) -> None:
+    """mmengine stays at the start factor for the whole run."""
+    rates, lines = train_recording_lr(
+        make_runner(param_scheduler=[dict(type="LinearLR", start_factor=0.1, end=steps, by_epoch=False)])
+    )
+    is_told = any("the whole run has lr x 0.1." in line for line in lines)
+    assert is_told == (steps == 1) and max(max(r) for r in rates) == pytest.approx(0.001 if steps == 1 else 0.01)
+
+
+def test_a_test_after_training_changes_nothing(make_runner: Make) -> None:
+    """mmengine calls before_run again."""
+    runner = make_runner(by_epoch=False, optim_wrapper__accumulative_counts=2)
+    runner.train()
+    state = (runner.max_iters, [g["lr"] for g in runner.optim_wrapper.optimizer.param_groups])
+    runner.val()
+    assert state == (runner.max_iters, [g["lr"] for g in runner.optim_wrapper.optimizer.param_groups])
+    assert state[0] == 20
+
+
+def test_stretched_schedulers() -> None:
+    given = [
+        dict(type="LinearLR", begin=0, end=5, by_epoch=False),
+        dict(type="MultiStepLR", milestones=[7, 9], end=10, by_epoch=False, gamma=0.1),
+        dict(type="CosineAnnealingLR", T_max=3, begin=1, end=4, by_epoch=True, convert_to_iter_based=True),
+    ]
+    linear, steps, cosine = stretch_schedulers(given, 4)
+    assert linear == dict(type="LinearLR", begin=0, end=20, by_epoch=False)
+    assert steps == dict(type="MultiStepLR", milestones=[28, 36], end=40, by_epoch=False, gamma=0.1)
+    assert cosine == given[2] and given[0]["end"] == 5
 
 
 def test_batch_norm_images() -> None:

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mixedae.engine.check_config import check_launcher, check_sizes, preflight
+from mixedae.engine.check_config import check_launcher, check_schedule, check_sizes, preflight
 from mixedae.engine.check_data import check_datasets
 from mixedae.engine.config_keys import check_known_keys, walk
 from mixedae.errors import ConfigError, DataError, GroupSizeError, ImageSizeError, LauncherError, WeightsError
@@ -250,3 +250,42 @@ def test_the_projects_configs_have_known_keys_and_fitting_sizes(path: Path) -> N
     cfg = Config.fromfile(path)
     check_known_keys(cfg)
     check_sizes(cfg)
+
+
+@pytest.mark.parametrize(
+    ("schedulers", "train_cfg", "message"),
+    [
+        ([dict(type="LinearLR", begin=0, end=40)], dict(max_epochs=10), r"warms up for 40 epochs, the run ends at 10"),
+        ([dict(type="LinearLR", begin=0, end=5), dict(type="CosineAnnealingLR", begin=6)], dict(max_epochs=5),
+         r"param_scheduler\[1\] .CosineAnnealingLR. begins at 6 epochs, the run ends at 5"),
+        (dict(type="LinearLR", by_epoch=False, end=1500), dict(max_iters=50), r"warms up for 1500 iterations"),
+    ],
+)  # fmt: skip
+def test_a_schedule_longer_than_the_run_is_refused(schedulers: Any, train_cfg: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_schedule(Config({"param_scheduler": schedulers, "train_cfg": train_cfg}))
+
+
+def test_schedules_that_fit_pass() -> None:
+    warmup = dict(type="LinearLR", begin=0, end=500, by_epoch=False)  # its epochs' length is not known before
+    check_schedule(Config({"param_scheduler": [warmup], "train_cfg": dict(max_epochs=1)}))
+    check_schedule(Config({"param_scheduler": [dict(type="LinearLR", end=0.9)], "train_cfg": dict(max_epochs=1)}))
+    check_schedule(Config({}))
+
+
+def test_classes_that_the_head_does_not_have_are_refused(folders: Path) -> None:
+    cfg = classification(folders)
+    cfg.model = {"head": {"num_classes": 5}}
+    with pytest.raises(DataError, match=r"train data has 3 class folders, model\.head\.num_classes is 5"):
+        check_datasets(cfg)
+    cfg.model.head.num_classes = 3
+    check_datasets(cfg)
+
+
+def test_less_than_one_batch_is_refused(folders: Path) -> None:
+    cfg = classification(folders)
+    cfg.train_dataloader.update(batch_size=4, drop_last=True)
+    with pytest.raises(DataError, match=r"3 pictures in \S+train, fewer than one batch of 4"):
+        check_datasets(cfg)
+    cfg.train_dataloader.batch_size = 3
+    check_datasets(cfg)

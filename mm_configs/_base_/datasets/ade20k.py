@@ -26,6 +26,21 @@ test_pipeline = [
     load_annotations,  # after Resize: the truth keeps its size, the prediction is brought to it
     dict(type="PackSegInputs"),
 ]
+# BEiT's multi-scale test (unilm, SETR_Resize): no short side below the crop, so the three smallest ratios coincide.
+tta_short_sides = [max(crop_size[0], round(scale[1] * ratio)) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)]
+tta_pipeline = [
+    load_image,
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [dict(type="ResizeShortestEdge", scale=side, max_size=10**6) for side in tta_short_sides],
+            [dict(type="RandomFlip", prob=flip, direction="horizontal") for flip in (0.0, 1.0)],
+            [load_annotations],
+            [dict(type="PackSegInputs")],
+        ],
+    ),
+]
+tta_model = dict(type="SegTTAModel")
 
 loader = dict(num_workers=4, persistent_workers=True)
 train_dataloader = dict(  # batch_size: the leaf's, from the schedule

@@ -3,15 +3,7 @@
 data_root = "{{$MIXEDAE_DATA_IMAGENET:data/imagenet}}"
 batch_size = 512  # images a process
 train_pipeline = [
-    dict(type="LoadImageFromFile", imdecode_backend="pillow"),
-    dict(
-        type="RandomResizedCrop",
-        scale=224,
-        crop_ratio_range=(0.2, 1.0),
-        backend="pillow",
-        interpolation="bicubic",
-    ),
-    dict(type="RandomFlip", prob=0.5),
+    dict(type="mixedae.LoadRandomResizedCrop", scale=224, crop_ratio_range=(0.2, 1.0), flip_prob=0.5),  # bicubic
     dict(type="PackInputs"),
 ]
 train_dataloader = dict(

@@ -1,7 +1,7 @@
 """UperNet on a plain ViT-B/16, as BEiT, MAE and mmseg's ``mae-base_upernet`` have it.
 
-Not here: the zero-initialised relative position bias and LayerScale that those recipes add to the backbone. Positions
-are the pre-trained absolute ones, interpolated, as in iBOT's recipe. Crop size and number of classes are the leaf's.
+The zero-initialised relative position bias and the LayerScale that those recipes add to the backbone are the leaf's,
+and so are crop size and number of classes. Positions are the pre-trained absolute ones, interpolated.
 """
 
 embed_dims = 768  # ViT-B

@@ -25,4 +25,4 @@ optim_wrapper = dict(
     constructor="mixedae.LearningRateDecayOptimWrapperConstructor",
     paramwise_cfg=dict(layer_decay_rate=0.75, no_decay=()),  # iBOT decays positions and [CLS] too
 )
-auto_scale_lr = dict(base_batch_size=base_batch_size, enable=True)
+auto_scale_lr = dict(base_batch_size=base_batch_size, enable=True, accumulate=True)  # on any number of GPUs

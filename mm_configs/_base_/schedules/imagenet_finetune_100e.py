@@ -16,7 +16,7 @@ optim_wrapper = dict(
     constructor="mixedae.LearningRateDecayOptimWrapperConstructor",
     paramwise_cfg=dict(layer_decay_rate=0.65),  # biases, norms, [CLS] and positions have no weight decay
 )
-auto_scale_lr = dict(base_batch_size=batch_size, enable=True)
+auto_scale_lr = dict(base_batch_size=batch_size, enable=True, accumulate=True)  # on any number of GPUs
 # Both by iteration. An end that is not given is the last epoch.
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-4, begin=0, end=warmup_epochs, by_epoch=True, convert_to_iter_based=True),

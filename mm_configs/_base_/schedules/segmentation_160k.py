@@ -20,7 +20,7 @@ optim_wrapper = dict(
     # Positions and [CLS] do decay, unlike in fine-tuning: the published code compares names without `backbone.`.
     paramwise_cfg=dict(layer_decay_rate=0.65, no_decay=()),
 )
-auto_scale_lr = dict(base_batch_size=batch_size, enable=True)
+auto_scale_lr = dict(base_batch_size=batch_size, enable=True, accumulate=True)  # on any number of GPUs
 # An end that is not given is the last iteration.
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-6, begin=0, end=warmup_iters, by_epoch=False),

@@ -18,3 +18,4 @@ optim_wrapper = dict(optimizer=dict(lr=base_lr * _base_.batch_size / _base_.base
 auto_scale_lr = dict(base_batch_size=_base_.batch_size, enable=True)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(end=max_epochs)
+custom_hooks = [*_base_.custom_hooks, dict(type="mixedae.RecognitionHook")]  # Fig. 6b as it grows

@@ -1,11 +1,5 @@
-"""Colour jitter on top of crop and flip.
+"""Colour jitter on top of crop and flip; strengths: _base_/datasets/color_jitter.py."""
 
-Strengths: MoCo v2's (arXiv 2003.04297); neither paper states its own.
-"""
+_base_ = ["./mixedae.py", "../../_base_/datasets/color_jitter.py"]
 
-_base_ = "./mixedae.py"
-
-pipeline = list(_base_.train_pipeline)
-jitter = dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, backend="pillow")
-pipeline.insert(3, jitter)
-train_dataloader = dict(dataset=dict(pipeline=pipeline))
+train_dataloader = dict(dataset=dict(pipeline=_base_.jitter_pipeline))

@@ -1,0 +1,77 @@
+"""Learning curves: what mmengine wrote into ``vis_data/scalars.json`` while a cell trained."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Points = list[tuple[float, float]]
+LAYER = re.compile(r"recognition/layer_(\d+)$")
+
+
+@dataclass
+class Curves:
+    """The scalars of one run, over epochs, or over iterations where it does not count epochs.
+
+    Attributes:
+        loss: (time, loss) of training.
+        metrics: metric to (time, value) of the validations.
+        recognition: layer to (time, recognition accuracy).
+        chance: (time, accuracy of guessing), beside ``recognition``.
+        unit: ``epoch`` or ``iteration``.
+    """
+
+    loss: Points = field(default_factory=list)
+    metrics: dict[str, Points] = field(default_factory=dict)
+    recognition: dict[int, Points] = field(default_factory=dict)
+    chance: Points = field(default_factory=list)
+    unit: str = "epoch"
+
+
+def read_curves(folder: Path, epochs: float | None) -> Curves:
+    """The curves of a cell.
+
+    Args:
+        folder: the cell's folder; a resumed run has several logs, of which the later one counts.
+        epochs: how many the run trained; None where it counts iterations.
+    """
+    lines = list(_lines(folder))
+    last = max((line["iter"] for line in lines if "iter" in line), default=0)
+    curves = Curves(unit="iteration" if epochs is None else "epoch")
+    scale = epochs / last if epochs and last else 1.0
+    for line in lines:
+        if "loss" in line and "iter" in line:
+            _set(curves.loss, line["iter"] * scale, line["loss"])
+            continue
+        at = line.get("epoch", line.get("step", 0))
+        for name, value in line.items():
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                continue
+            if found := LAYER.match(name):
+                _set(curves.recognition.setdefault(int(found.group(1)), []), at, value)
+            elif name == "recognition/chance":
+                _set(curves.chance, at, value)
+            else:
+                _set(curves.metrics.setdefault(name, []), at, value)
+    return curves
+
+
+def _lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """Every line of every log, oldest first; a line that a kill cut short is left out."""
+    for path in sorted(folder.glob("*/vis_data/scalars.json")):
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                yield line
+
+
+def _set(points: Points, at: float, value: float) -> None:
+    """Add a point; one of the same time is replaced, and what a resumed run did again goes."""
+    while points and points[-1][0] >= at:
+        points.pop()
+    points.append((float(at), float(value)))

@@ -1,0 +1,87 @@
+"""Decoding and augmentation of the same JPEGs: our pre-training recipe, mmpretrain's pipeline, torchvision, timm."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from torchvision import transforms as T
+from torchvision.datasets import ImageFolder
+
+import mixedae.registry  # noqa: F401
+from mixedae.errors import DataError
+from mixedae.perf.report import Row
+from mixedae.perf.timing import interleave
+
+SIZE, AREA = 224, (0.2, 1.0)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def pipelines() -> dict[str, Callable[[str], Any]]:
+    """Functions from a path to what a loader's worker hands over: the augmentation of MAE's pre-training in each."""
+    from timm.data import create_transform
+    from torchvision.datasets.folder import default_loader
+
+    init_default_scope("mmpretrain")
+    crop = dict(scale=SIZE, crop_ratio_range=AREA)
+    ours = Compose([dict(type="mixedae.LoadRandomResizedCrop", **crop), dict(type="PackInputs")])
+    pillow = Compose(
+        [
+            dict(type="LoadImageFromFile", imdecode_backend="pillow"),
+            dict(type="RandomResizedCrop", backend="pillow", interpolation="bicubic", **crop),
+            dict(type="RandomFlip", prob=0.5),
+            dict(type="PackInputs"),
+        ]
+    )
+    bicubic = T.InterpolationMode.BICUBIC
+    official = T.Compose(
+        [
+            T.RandomResizedCrop(SIZE, scale=AREA, interpolation=bicubic),
+            T.RandomHorizontalFlip(),
+            T.ToTensor(),
+            T.Normalize(MEAN, STD),
+        ]
+    )
+    timm = create_transform(SIZE, is_training=True, scale=AREA, color_jitter=None, interpolation="bicubic")
+    return {
+        "torchvision ImageFolder": lambda path: official(default_loader(path)),
+        "timm": lambda path: timm(default_loader(path)),
+        "mmpretrain, Pillow": lambda path: pillow(dict(img_path=path)),
+        "ours": lambda path: ours(dict(img_path=path)),
+    }
+
+
+def measure_loaders(folder: Path, images: int, rounds: int) -> list[Row]:
+    """Time one core's work on the first ``images`` files of each class in turn, read from the disk's cache.
+
+    Args:
+        folder: of classes, with JPEGs.
+        images: how many a round.
+        rounds: see :func:`~mixedae.perf.timing.interleave`.
+
+    Raises:
+        DataError: no folder of classes with pictures.
+    """
+    try:
+        samples = ImageFolder(str(folder)).samples
+    except (FileNotFoundError, OSError) as error:
+        raise DataError(f"{folder}: {error}; expected <folder>/<class>/*.jpg") from error
+    step = max(1, len(samples) // images)
+    paths = [path for path, _ in samples[::step][:images]]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in a loader's worker
+
+    def work(pipeline: Callable[[str], Any]) -> None:
+        for path in paths:
+            pipeline(path)
+
+    candidates = {name: functools.partial(work, pipeline) for name, pipeline in pipelines().items()}
+    rows = interleave(candidates, torch.device("cpu"), rounds, warmup=1, case=f"{len(paths)} files of {folder.name}")
+    torch.set_num_threads(threads)
+    for row in rows:
+        row.extra["images_per_s_a_core"] = len(paths) / row.seconds
+        row.extra["speed"] = 1 / row.ratio  # images a second over torchvision's
+    return rows

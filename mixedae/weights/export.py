@@ -1,0 +1,150 @@
+"""Checkpoints from one library's names to another's, with every tensor accounted for.
+
+References:
+    see :mod:`mixedae.weights.formats`, which knows the names.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mixedae.errors import WeightsError
+from mixedae.weights.formats import timm_to_mmpretrain, to_backbone
+from mixedae.weights.loading import fingerprint
+
+TARGETS = ("mmpretrain", "mmpretrain-backbone", "timm")
+"""``mmpretrain``: a classifier or pre-training model of mmpretrain's or this project's, backbone under ``backbone.``;
+``mmpretrain-backbone``: a bare ViT, as ``mmpretrain.VisionTransformer``; ``timm``: timm's ``vit_*`` and official MAE's
+``models_vit``."""
+
+MMPRETRAIN_TO_TIMM = (
+    (r"^(cls_token|pos_embed)$", r"\1"),
+    (r"^patch_embed\.projection\.", "patch_embed.proj."),
+    (r"^layers\.(\d+)\.ln(1|2)\.", r"blocks.\1.norm\2."),
+    (r"^layers\.(\d+)\.ffn\.layers\.0\.0\.", r"blocks.\1.mlp.fc1."),
+    (r"^layers\.(\d+)\.ffn\.layers\.1\.", r"blocks.\1.mlp.fc2."),
+    (r"^layers\.(\d+)\.attn\.gamma1\.weight$", r"blocks.\1.ls1.gamma"),
+    (r"^layers\.(\d+)\.ffn\.gamma2\.weight$", r"blocks.\1.ls2.gamma"),
+    (r"^layers\.(\d+)\.attn\.(qkv|proj)\.(weight|bias)$", r"blocks.\1.attn.\2.\3"),
+    (r"^ln1\.", "norm."),
+    (r"^ln2\.", "fc_norm."),
+)
+CLASSIFIER = re.compile(r"^head\.(fc\.|layers\.head\.)?(weight|bias)$")
+"""timm's ``head.weight``, mmpretrain's LinearClsHead and VisionTransformerClsHead."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A checkpoint in other names.
+
+    Attributes:
+        format: of the source, see :func:`mixedae.weights.to_backbone`.
+        tensors: the result.
+        names: name in the source -> name in the result, for every tensor taken.
+        dropped: names in the source of what was left out: decoders, projectors, other heads.
+        fingerprint: :func:`mixedae.weights.fingerprint` of the backbone in mmpretrain's names, whatever the target.
+    """
+
+    format: str
+    tensors: dict[str, Tensor]
+    names: dict[str, str]
+    dropped: tuple[str, ...]
+    fingerprint: str
+
+    def __str__(self) -> str:
+        lines = [f"{self.format}: {len(self.tensors)} tensors taken, {len(self.dropped)} left out"]
+        if self.dropped:
+            parts = Counter(name.split(".")[0] for name in self.dropped)
+            lines.append("  left out: " + ", ".join(f"{part} ({count})" for part, count in parts.items()))
+        lines.append(f"  backbone's fingerprint {self.fingerprint}")
+        return "\n".join(lines)
+
+
+def convert(state_dict: Mapping[str, Tensor], target: str = "mmpretrain", prefix: str = "backbone.") -> Conversion:
+    """Give a ViT's tensors the names of ``target``; a linear classifier comes along.
+
+    Args:
+        state_dict: of any format that :func:`mixedae.weights.to_backbone` knows.
+        target: one of :data:`TARGETS`.
+        prefix: where a whole model keeps its backbone.
+
+    Returns:
+        The tensors and what happened to each.
+
+    Raises:
+        WeightsError: an unknown format or target, or backbone tensors that the target has no place for (relative
+            positions in timm's ViT).
+    """
+    if target not in TARGETS:
+        raise WeightsError(f"target {target!r} found; expected one of {', '.join(TARGETS)}")
+    backbone, format_name = to_backbone(state_dict, prefix)
+    origin = {id(value): name for name, value in state_dict.items()}
+    homeless = [name for name in backbone if target == "timm" and mmpretrain_to_timm(name) is None]
+    if homeless:
+        raise WeightsError(
+            f"{len(homeless)} tensors have no place in timm's ViT ({', '.join(homeless[:3])}, ...); export to "
+            "mmpretrain instead, or train without what they belong to"
+        )
+    tensors: dict[str, Tensor] = {}
+    names: dict[str, str] = {}
+    for name, value in backbone.items():
+        new = {"timm": mmpretrain_to_timm(name), "mmpretrain": prefix + name}.get(target) or name
+        tensors[new] = value
+        names[origin[id(value)]] = new
+    for name, value in state_dict.items():
+        if target != "mmpretrain-backbone" and (found := CLASSIFIER.match(name)):
+            new = f"head.{found[2]}" if target == "timm" else f"head.fc.{found[2]}"
+            tensors[new], names[name] = value, new
+    dropped = tuple(name for name in state_dict if name not in names)
+    return Conversion(format_name, tensors, names, dropped, fingerprint(backbone))
+
+
+def mmpretrain_to_timm(name: str) -> str | None:
+    """Translate one parameter name; the inverse of :func:`mixedae.weights.timm_to_mmpretrain`.
+
+    Args:
+        name: as in mmpretrain, such as ``layers.3.ffn.layers.0.0.weight``.
+
+    Returns:
+        As in timm, such as ``blocks.3.mlp.fc1.weight``; None for what timm's ViT does not have.
+    """
+    for pattern, replacement in MMPRETRAIN_TO_TIMM:
+        new, count = re.subn(pattern, replacement, name)
+        if count:
+            assert timm_to_mmpretrain(new) == name
+            return new
+    return None
+
+
+def write_state_dict(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write weights, and nothing else, to ``.pth`` (under ``state_dict``) or ``.safetensors``; whole or not at all.
+
+    Args:
+        path: the file, by its suffix; its folder is made.
+        tensors: names and tensors.
+
+    Raises:
+        WeightsError: another suffix.
+    """
+    path = Path(path)
+    if path.suffix not in (".pth", ".safetensors"):
+        raise WeightsError(f"{path}: suffix {path.suffix!r} found; expected .pth or .safetensors")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import save_file
+
+            save_file(own, temporary)
+        else:
+            torch.save({"state_dict": own}, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,41 @@
+"""The pipelines of the eleven small classification sets: linusericsson/ssl-transfer, finetune.py.
+
+Training: random resized crop to 224 (area 8 to 100 %, bicubic) and flip. Test: short side 224, centre crop, not 256.
+The leaf of a set names its folder, splits and metric.
+"""
+
+crop_size = 224
+data_preprocessor = dict(
+    type="ClsDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+)
+bicubic = dict(backend="pillow", interpolation="bicubic")
+load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")  # SUN397 has GIFs and PNGs named .jpg
+augment = [
+    dict(type="RandomResizedCrop", scale=crop_size, **bicubic),
+    dict(type="RandomFlip", prob=0.5, direction="horizontal"),
+    dict(type="PackInputs"),
+]
+resize = [
+    dict(type="ResizeEdge", scale=crop_size, edge="short", **bicubic),
+    dict(type="CenterCrop", crop_size=crop_size),
+    dict(type="PackInputs"),
+]
+train_pipeline = [load_image, *augment]
+test_pipeline = [load_image, *resize]
+
+batch_size = 64
+loader = dict(num_workers=4, persistent_workers=True, collate_fn=dict(type="default_collate"))
+train_dataloader = dict(
+    **loader,
+    batch_size=batch_size,
+    drop_last=True,
+    sampler=dict(type="InfiniteSampler", shuffle=True),
+    dataset=dict(pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    **loader,
+    batch_size=128,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader

@@ -1,0 +1,136 @@
+"""Round trips between the formats, and the models that they are for, on the same pictures."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mixedae.errors import WeightsError
+from mixedae.models import MixedAEViT
+from mixedae.weights import convert, fingerprint, load_backbone, read_state_dict, write_state_dict
+from tests.weights.vits import fb_forward, fb_mae_state, mm_vit, randomise, timm_vit
+
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+ARCH = {"embed_dims": 32, "num_layers": 3, "num_heads": 4, "feedforward_channels": 128}
+
+
+def transfer_vit(**options: object) -> MixedAEViT:
+    base = {"arch": ARCH, "img_size": 32, "patch_size": 8, "out_type": "raw"}
+    return randomise(MixedAEViT(**{**base, **options}))
+
+
+def sources() -> dict[str, dict[str, Tensor]]:
+    whole = {f"backbone.{name}": value for name, value in mm_vit().state_dict().items()}
+    return {
+        "mmpretrain": whole | {"neck.mask_token": torch.ones(1, 1, 16), "head.projector.weight": torch.ones(4, 32)},
+        "mmpretrain-backbone": mm_vit(seed=2).state_dict(),
+        "mae-pretrained": fb_mae_state(seed=3),
+        "mae-finetuned": fb_mae_state(seed=4, finetuned=True),
+        "timm": timm_vit(seed=5).state_dict(),
+    }
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("target", ["mmpretrain", "mmpretrain-backbone", "timm"])
+@pytest.mark.parametrize("name", list(sources()))
+def test_round_trips_keep_every_bit(name: str, target: str, suffix: str, tmp_path: Path) -> None:
+    """Any format to any other and back to mmpretrain's: the fingerprint stays; every key is taken or named."""
+    state = sources()[name]
+    first = convert(state, target)
+    assert first.format == name
+    assert set(first.names) | set(first.dropped) == set(state) and not set(first.names) & set(first.dropped)
+    assert all(torch.equal(first.tensors[new], state[old]) for old, new in first.names.items())
+    write_state_dict(tmp_path / f"x{suffix}", first.tensors)
+    again = convert(read_state_dict(tmp_path / f"x{suffix}"), "mmpretrain-backbone")
+    assert again.fingerprint == first.fingerprint == fingerprint(again.tensors)
+    assert not list(tmp_path.glob(".*tmp"))
+
+
+def test_timm_takes_an_export_strictly_and_gives_the_same_features(tmp_path: Path) -> None:
+    source = transfer_vit(layer_scale_init_value=0.5)
+    write_state_dict(tmp_path / "x.safetensors", convert(source.state_dict(), "timm").tensors)
+    model = timm_vit(init_values=0.1, num_classes=0)
+    model.load_state_dict(read_state_dict(tmp_path / "x.safetensors"), strict=True)
+    with torch.no_grad():
+        torch.testing.assert_close(model.forward_features(IMAGES), source(IMAGES)[-1], atol=1e-5, rtol=1e-5)
+
+
+def test_a_fine_tuned_classifier_keeps_its_head() -> None:
+    state = fb_mae_state(finetuned=True)
+    ours = convert(state, "mmpretrain")
+    assert torch.equal(ours.tensors["head.fc.weight"], state["head.weight"]) and not ours.dropped
+    back = convert(ours.tensors, "timm").tensors
+    assert back.keys() == state.keys() and all(torch.equal(back[name], state[name]) for name in state)
+    other = {name.replace("head.fc", "head.layers.head"): value for name, value in ours.tensors.items()}
+    assert "head.weight" in convert(other, "timm").tensors
+
+
+def cubic(x: np.ndarray, a: float = -0.75) -> np.ndarray:
+    """Keys' cubic kernel, a of PyTorch's bicubic."""
+    x = np.abs(x)
+    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+    far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
+def weights_of(old: int, new: int) -> np.ndarray:
+    """(new, old): how much each old place counts for each new one; centres aligned, borders repeated."""
+    matrix = np.zeros((new, old))
+    for i in range(new):
+        centre = (i + 0.5) * old / new - 0.5
+        for j in range(int(np.floor(centre)) - 1, int(np.floor(centre)) + 3):
+            matrix[i, min(max(j, 0), old - 1)] += cubic(np.array(centre - j))
+    return matrix
+
+
+@pytest.mark.parametrize("name", ["mae-pretrained", "timm", "mmpretrain"])
+@pytest.mark.parametrize("size", [(32, 32), (48, 24), (16, 72)])
+def test_features_at_any_size_with_positions_interpolated_by_hand(
+    name: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    """Our backbone, loaded from a file, against official MAE's forward on positions resized in numpy."""
+    state = sources()[name]
+    write_state_dict(tmp_path / "x.safetensors", state)
+    model = transfer_vit()
+    load_backbone(model, tmp_path / "x.safetensors")
+    official = dict(convert(state, "timm").tensors)
+    places = official["pos_embed"][0, 1:].double().numpy().reshape(4, 4, 32)
+    rows, columns = weights_of(4, size[0] // 8), weights_of(4, size[1] // 8)
+    resized = np.einsum("ij,kl,jlc->ikc", rows, columns, places).reshape(1, -1, 32)
+    official["pos_embed"] = torch.cat((official["pos_embed"][:, :1], torch.from_numpy(resized).float()), 1)
+    images = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images)[-1], fb_forward(official, images), atol=1e-5, rtol=1e-5)
+
+
+def test_what_timm_has_no_place_for_is_refused() -> None:
+    with pytest.raises(WeightsError, match=r"3 tensors have no place in timm's ViT .layers\.0\.attn\.relative"):
+        convert(transfer_vit(relative_position="table").state_dict(), "timm")
+    with pytest.raises(WeightsError, match="expected one of mmpretrain"):
+        convert(mm_vit().state_dict(), "keras")
+    with pytest.raises(WeightsError, match=r"expected \.pth or \.safetensors"):
+        write_state_dict("x.bin", {})
+
+
+def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "tools/checkpoint.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    torch.save({"model": fb_mae_state()}, tmp_path / "mae.pth")
+    done = call("inspect", tmp_path / "mae.pth")
+    assert done.returncode == 0, done.stderr
+    assert "mae-pretrained; ViT of 3 layers, width 32, patches of 8x8" in done.stdout
+    mark = done.stdout.split("fingerprint ")[-1].strip()
+    done = call("export", tmp_path / "mae.pth", tmp_path / "out.safetensors", "--to", "timm")
+    assert done.returncode == 0 and mark in done.stdout and "left out: mask_token (1)" in done.stdout, done.stdout
+    (tmp_path / "mae.pth").write_bytes((tmp_path / "mae.pth").read_bytes()[:-500])
+    done = call("convert", tmp_path / "mae.pth", tmp_path / "no.pth")
+    assert done.returncode == 1 and done.stderr.startswith("error: WeightsError: ") and "truncated" in done.stderr
+    assert not (tmp_path / "no.pth").exists()

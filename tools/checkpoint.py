@@ -1,0 +1,89 @@
+#!/usr/bin/env python
+"""Look into a ViT checkpoint, or give it another library's names.
+
+Known, by their keys: this project's and mmpretrain's models and backbones, facebookresearch/mae's (pre-trained and
+fine-tuned), timm's ViT; as .pth or .safetensors. Weights are read as data: nothing in a file is executed.
+
+python tools/checkpoint.py inspect mae_pretrain_vit_base.pth
+python tools/checkpoint.py convert mae_pretrain_vit_base.pth mae_backbone.pth
+python tools/checkpoint.py export work_dirs/NAME/epoch_300.pth mixedae.safetensors --to timm
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mixedae.errors import MixedAEError
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line; no library is loaded for ``--help``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    inspect = commands.add_parser("inspect", help="print format, size, groups of tensors and fingerprint")
+    inspect.add_argument("checkpoint", type=Path)
+    for name, help_text in (
+        ("convert", "write the ViT in mmpretrain's names under `backbone.`, as this project's models have them"),
+        ("export", "write the ViT for another library"),
+    ):
+        command = commands.add_parser(name, help=help_text)
+        command.add_argument("checkpoint", type=Path, help="source")
+        command.add_argument("out", type=Path, help="file to write, .pth or .safetensors")
+        if name == "export":
+            command.add_argument("--to", required=True, choices=["timm", "mmpretrain"], help="mmpretrain: a bare ViT")
+    for command in commands.choices.values():
+        command.add_argument("--prefix", default="backbone.", help="where a whole model keeps its ViT (backbone.)")
+    return parser.parse_args()
+
+
+def run_inspect(args: argparse.Namespace) -> None:
+    """Print what a checkpoint holds."""
+    from collections import defaultdict
+
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from mixedae.weights import convert, outline, read_state_dict, to_backbone
+
+    tensors = read_state_dict(args.checkpoint)
+    found = convert(tensors, "mmpretrain-backbone", args.prefix)
+    backbone, _ = to_backbone(tensors, args.prefix)
+    print(f"{args.checkpoint}: {found.format}; ViT of {outline(backbone)}")
+    groups: defaultdict[tuple[str, str], list[torch.Tensor]] = defaultdict(list)
+    for name, tensor in tensors.items():
+        groups[
+            "backbone" if name in found.names else "not backbone", name.removeprefix(args.prefix).split(".")[0]
+        ].append(tensor)
+    table = Table("part", "name", "tensors", "numbers", "types", "not finite")
+    for (part, name), members in groups.items():
+        types = ", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in members}))
+        bad = sum(int((~torch.isfinite(t)).sum()) for t in members if t.is_floating_point())
+        table.add_row(part, name, str(len(members)), f"{sum(t.numel() for t in members):,}", types, str(bad))
+    Console().print(table)
+    print(f"backbone's fingerprint {found.fingerprint}")
+
+
+def run_convert(args: argparse.Namespace) -> None:
+    """Write a checkpoint in other names."""
+    from mixedae.weights import convert, read_state_dict, write_state_dict
+
+    target = {None: "mmpretrain", "mmpretrain": "mmpretrain-backbone", "timm": "timm"}[getattr(args, "to", None)]
+    conversion = convert(read_state_dict(args.checkpoint), target, args.prefix)
+    write_state_dict(args.out, conversion.tensors)
+    print(f"{args.out}: {conversion}")
+
+
+def main() -> int:
+    """Run the command; an error of this project is one line on standard error and exit code 1."""
+    args = parse_args()
+    try:
+        {"inspect": run_inspect, "convert": run_convert, "export": run_convert}[args.command](args)
+    except MixedAEError as error:
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
+import mixedae.ops  # registers the operators of TopK attention
 import mixedae.registry  # noqa: F401  # makes mmengine know the scope
 from mixedae.benchmark.published import Published, PublishedRef
 from mixedae.benchmark.suites import BENCHMARK
@@ -66,8 +67,10 @@ def _attention_backward_flops(grad: Any, query: Any, key: Any, value: Any, *args
     return sdpa_backward_flop_count(grad, query, key, value)
 
 
-# The CPU's fused attention is the path that fake tensors take; PyTorch's counter knows only those of GPUs.
+# Fake tensors take the CPU's operators; all attention is counted as PyTorch counts the fused kernels of a GPU.
 FUSED_ON_CPU = {
+    torch.ops.mixedae.topk_attention_cpu: _attention_flops,
+    torch.ops.mixedae.topk_attention_cpu_backward: _attention_backward_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
 }

@@ -48,21 +48,19 @@ def attention(tokens: int, width: int) -> int:
     return 2 * linear(tokens, tokens, width)
 
 
-def step(encoder_tokens: int, sequences: float, extra_scores: int = 0) -> tuple[float, float]:
+def step(encoder_tokens: int, sequences: float) -> tuple[float, float]:
     """Forward, and forward with backward, of one image.
 
     Args:
         encoder_tokens: N without [CLS].
         sequences: encoder sequences an image.
-        extra_scores: layers that compute their scores once more, to select keys, without gradient.
     """
     n, m, masked = encoder_tokens + 1, L + 1, L * 3 // 4
     embed = sequences * linear(encoder_tokens, PIXELS, D)
     matrices = sequences * LAYERS * block(n, D, F) + sequences * linear(n, D, DD)
     matrices += DEPTH * block(m, DD, DF) + linear(masked, DD, PIXELS)
     attended = sequences * LAYERS * attention(n, D) + DEPTH * attention(m, DD)
-    selection = sequences * extra_scores * linear(n, n, D)
-    forward = embed + matrices + attended + selection
+    forward = embed + matrices + attended
     # backward: two products for each linear layer (one for the embedding, pixels need no gradient); attention is
     # recomputed and differentiated, 5 products for 2
     return forward, forward + embed + 2 * matrices + 2.5 * attended
@@ -73,7 +71,7 @@ def step(encoder_tokens: int, sequences: float, extra_scores: int = 0) -> tuple[
     [
         (model("MAE"), step(L // 4, 1)),
         (model("MixedAE"), step(L, 1 / 4)),
-        (model("MixedAE", attention="homologous"), step(L, 1 / 4, extra_scores=LAYERS - 1)),
+        (model("MixedAE", attention="homologous"), step(L, 1 / 4)),
         (model("MixedAE", attention="homologous") | {"mode": "full"}, None),
         (model("MAE") | {"masking": "grid"}, step(L // 4, 1)),
         (model("MixedAE") | {"shares": (0.4, 0.2, 0.2, 0.2)}, step(L, 1 / 4)),
@@ -83,7 +81,7 @@ def step(encoder_tokens: int, sequences: float, extra_scores: int = 0) -> tuple[
 def test_flops_are_those_on_paper(cfg: dict, expected: tuple[float, float] | None) -> None:
     cost = step_cost(cfg, 16)
     if expected is None:  # G mixed samples a group in the place of one: each image is decoded G times
-        forward, total = (4 * value for value in step(L, 1 / 4, extra_scores=LAYERS - 1))
+        forward, total = (4 * value for value in step(L, 1 / 4))
     else:
         forward, total = expected
     assert cost.forward_flops == forward

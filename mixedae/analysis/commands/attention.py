@@ -156,7 +156,8 @@ def draw_maps(pictures: Pictures, maps: dict[str, Tensor], show: int) -> Any:
         if pictures.masks is not None:
             for row in range(len(maps) + 1):
                 mask = pictures.masks[image].numpy().astype(float)
-                axes[row][column].contour(mask, levels=[0.5], colors="white", linewidths=0.9)
+                for colour, width in (("black", 1.8), ("white", 0.8)):  # seen on dark and on bright
+                    axes[row][column].contour(mask, levels=[0.5], colors=colour, linewidths=width)
     for row, name in enumerate(["image", *maps]):
         axes[row][0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
     return figure

@@ -133,7 +133,7 @@ def table(content: dict[str, Any]) -> Table:
     """
     title = f"{content['num_images']} held-out images in {content['num_groups']} groups; nats an image ± standard error"
     result, reference = Table(title=title), content["reference"]
-    for column in ("", "input", "log-likelihood", f"- {reference}", "variance"):
+    for column in ("", "input", "log-likelihood", f"- {reference}", "each checkpoint"):
         result.add_column(column)
     for name, row in content["conditions"].items():
         result.add_row(
@@ -143,39 +143,37 @@ def table(content: dict[str, Any]) -> Table:
             ""
             if name == content["reference"]
             else f"{row['difference']:+.1f} ± {row['difference_standard_error']:.1f}",
-            " ".join(f"{v:.4f}" for v in row["variance"]),
+            " ".join(f"{v:+.1f}" for v in row["difference_by_checkpoint"]),
         )
     return result
 
 
 @in_house_style
 def draw(content: dict[str, Any]) -> Any:
-    """Differences to the masked image with 95 % intervals (1.96 standard errors), a small mark for every seed.
+    """Differences to the masked image with 95 % intervals over images (1.96 standard errors), a mark for every seed.
 
     Args:
         content: of information.json.
     """
     rows = {name: row for name, row in content["conditions"].items() if row["checkpoints"]}
-    figure, axes = new_figure(6.8, 0.75 + 0.42 * len(rows))
+    figure, axes = new_figure(6.8, 1.0 + 0.45 * len(rows))
     ax = axes[0][0]
     ax.axvline(0, color="#777777", linewidth=1, linestyle=":")
     for line, (name, row) in enumerate(rows.items()):
+        at = row["difference_by_checkpoint"]
+        if len(at) > 1:
+            ax.plot(at, [line + 0.25] * len(at), "|", color=COLOURS[1], markersize=7, label="one checkpoint each")
         if name == content["reference"]:
             ax.plot(0, line, marker="o", color="#777777", markerfacecolor="white")
             continue
         mean, half = row["difference"], 1.96 * row["difference_standard_error"]
         ax.plot([mean - half, mean + half], [line, line], color=COLOURS[0], solid_capstyle="butt")
         ax.plot(mean, line, marker=MARKERS[0], color=COLOURS[0])
-        if len(row["difference_by_checkpoint"]) > 1:
-            at = row["difference_by_checkpoint"]
-            ax.plot(at, [line + 0.22] * len(at), "|", color=COLOURS[1], markersize=7, label="one checkpoint each")
     lines, names = ax.get_legend_handles_labels()
     if lines:
-        ax.legend(lines[:1], names[:1], fontsize=8, frameon=False, loc="best")
+        figure.legend(lines[:1], names[:1], loc="outside upper right", fontsize=8, frameon=False)
     ax.set_yticks(range(len(rows)), [f"{name}\n{row['input']}" for name, row in rows.items()], fontsize=8)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(
-        f"Held-out log-likelihood of the masked patches, minus that of {content['reference']} (nats an image)"
-    )
+    ax.set_xlabel(f"Held-out log-likelihood minus {content['reference']}'s\n(nats an image)")
     return figure

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,21 +33,20 @@ def _run(*command: str) -> None:
 
 
 def _first_iteration() -> None:
-    """Start training and stop it when the log shows iteration 1."""
+    """Start training and stop it when its log file shows iteration 1."""
     with tempfile.TemporaryDirectory() as folder:
-        options = ["default_hooks.logger.interval=1", "default_hooks.logger.interval_exp_name=1"]
-        command = ["tools/train.py", RECIPE, "--work-dir", folder, "--cfg-options", *options]
+        command = ["tools/train.py", RECIPE, "--work-dir", folder, "--cfg-options", "default_hooks.logger.interval=1"]
         with subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process:
-            assert process.stdout is not None
-            lines = []
-            for line in process.stdout:
-                lines.append(line)
-                if re.search(r"\[\s*1/\d+\]", line):
+            while process.poll() is None:
+                logs = "".join(file.read_text() for file in Path(folder).rglob("*.log"))
+                if re.search(r"\[\s*1/\d+\]", logs):
                     process.kill()
                     return
-            raise ConfigError(f"tools/train.py ended before its first iteration: {''.join(lines)[-500:]}")
+                time.sleep(0.02)
+            assert process.stderr is not None
+            raise ConfigError(f"tools/train.py ended before its first iteration: {process.stderr.read()[-500:]}")
 
 
 def measure_startup(rounds: int) -> list[Row]:

@@ -9,7 +9,7 @@ base_lr_images = 256  # a base learning rate is for 256 images
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     loss_scale="dynamic",
-    optimizer=dict(type="AdamW", betas=(0.9, 0.95), weight_decay=0.05, fused=True),  # one kernel for all parameters
+    optimizer=dict(type="AdamW", betas=(0.9, 0.95), weight_decay=0.05),
     constructor="mixedae.LearningRateDecayOptimWrapperConstructor",
     paramwise_cfg=dict(no_decay=()),  # no exception beside 1-D parameters and biases
 )

@@ -8,11 +8,7 @@ _base_ = "./pretrain_adamw.py"
 base_lr = 4e-3
 warmup_epochs = 1
 train_cfg = dict(type="EpochBasedTrainLoop")
-optim_wrapper = dict(
-    type="OptimWrapper",
-    loss_scale=None,
-    optimizer=dict(fused=None),  # not fused: rounding as in the figures of RESULTS.md
-)
+optim_wrapper = dict(type="OptimWrapper", loss_scale=None)
 param_scheduler = _base_.param_scheduler
 param_scheduler[0].update(end=warmup_epochs)
 param_scheduler[1].update(begin=warmup_epochs)

@@ -10,7 +10,7 @@ from mmengine.registry import Registry
 import mixedae.registry
 from mixedae.errors import ConfigError
 
-TAKEN_BY_MMENGINE = frozenset({"type", "_scope_", "priority"})
+TAKEN_BY_MMENGINE = frozenset({"type", "_scope_", "priority", "_delete_"})
 
 
 def check_known_keys(cfg: Any) -> None:

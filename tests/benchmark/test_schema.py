@@ -127,7 +127,7 @@ def test_every_shipped_card_and_suite_loads() -> None:
         assert suite.baseline in suite.pretrainings
         assert suite.baseline == "mae" or "mae" not in suite.pretrainings
         small = any("/mini/" in (p.config or "") for p in suite.pretrainings.values())
-        assert bool(suite.watermark) == small, suite.name  # small data do not rank methods
+        assert suite.watermark or not small, suite.name  # small data do not rank methods
 
 
 # The differences to MAE that Table 1 prints beside MixedAE's numbers: an independent check of what was typed.

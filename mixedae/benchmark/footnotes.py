@@ -77,7 +77,9 @@ def _data(workspace: Workspace, results: dict[Cell, Result]) -> Iterable[str]:
 
 def _cells(workspace: Workspace, results: dict[Cell, Result]) -> Iterable[str]:
     for cell, result in results.items():
-        title = workspace.suite.cards[cell.task].title if cell.task else workspace.suite.title_of(cell.pretraining)
+        title = (
+            workspace.suite.cards[cell.task].title if cell.task else workspace.suite.distinct_title(cell.pretraining)
+        )
         for note in result.notes:
             yield f"{title}: {note}."
 
@@ -111,10 +113,11 @@ def _epochs(workspace: Workspace, epochs: dict[str, float | None]) -> Iterable[s
     for name, pretraining in suite.pretrainings.items():
         ref, ours = pretraining.published, epochs[name]
         if ref is not None and ours is not None and ours != ref.epochs:
-            yield f"{suite.title_of(name)}: published at {ref.epochs} epochs, ours has {ours:g}; not compared."
+            yield f"{suite.distinct_title(name)}: published at {ref.epochs} epochs, ours has {ours:g}; not compared."
         base = suite.baseline_of(name)
         if base and pretraining.config and epochs[base] != ours:
-            yield f"{suite.title_of(name)} is not compared with {suite.title_of(base)}: other pre-training epochs."
+            ours_title, base_title = suite.distinct_title(name), suite.distinct_title(base)
+            yield f"{ours_title} is not compared with {base_title}: other pre-training epochs."
 
 
 def _sources(rows: list[Row]) -> Iterable[str]:

@@ -142,9 +142,10 @@ def _cell(workspace: Workspace, cell: Cell, state: State) -> dict[str, Any]:
     metrics = suite.cards[cell.task].metrics if cell.task else ()
     limit = f" --limit {workspace.limit}" if workspace.limit else ""
     again = f"python tools/bench.py run {_suite(workspace)} --only {cell.name} --seeds {cell.seed}{limit} --force"
+    what = suite.cards[cell.task].title if cell.task else "pre-training"
     return {
         "name": cell.name,
-        "title": f"{suite.title_of(cell.pretraining)}, {suite.cards[cell.task].title if cell.task else 'pre-training'}",
+        "title": f"{suite.distinct_title(cell.pretraining)}, {what}",
         "seed": cell.seed,
         "state": state.kind,
         "reason": state.reason,

@@ -129,6 +129,12 @@ class Suite(Strict):
         baseline = self.pretrainings[pretraining].baseline or self.baseline
         return None if baseline == pretraining else baseline
 
+    def distinct_title(self, pretraining: str) -> str:
+        """The title where rows are not in blocks of their epochs: with the name behind, if several share it."""
+        titles = [self.title_of(name) for name in self.pretrainings]
+        title = self.title_of(pretraining)
+        return f"{title} ({pretraining})" if titles.count(title) > 1 else title
+
     def config_of(self, cell: "Cell") -> str:
         """The config that a cell trains, relative to the repository's root."""
         if cell.task is None:

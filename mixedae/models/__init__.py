@@ -4,9 +4,10 @@ from mixedae.models.decoder import MixedAEPretrainDecoder
 from mixedae.models.head import HomologousContrastiveLoss, MixedAEPretrainHead
 from mixedae.models.mae import MAE
 from mixedae.models.mixedae import MixedAE
+from mixedae.models.pretrain_vit import MixedAEPretrainViT
 from mixedae.models.pyramid import ViTPyramid
 from mixedae.models.simple_pyramid import SimpleFeaturePyramid
-from mixedae.models.vit import MixedAEPretrainViT, MixedAEViT
+from mixedae.models.vit import MixedAEViT
 
 __all__ = [
     "MAE",

@@ -13,7 +13,7 @@ from mixedae.ops import homologous_attention_reference, normalize_patches, patch
 from .conftest import build
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(
     st.fixed_dictionaries(
         {

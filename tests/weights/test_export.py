@@ -122,6 +122,7 @@ def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=root, capture_output=True, text=True)
 
 
+@pytest.mark.train
 def test_the_command(tmp_path: Path) -> None:
     torch.save({"model": fb_mae_state()}, tmp_path / "mae.pth")
     done = call("inspect", tmp_path / "mae.pth")

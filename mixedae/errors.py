@@ -1,5 +1,12 @@
 """Named errors: each message says what was found, what was expected and what to do."""
 
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+P = ParamSpec("P")
+
 
 class MixedAEError(Exception):
     """Base of every error that this project raises on purpose; commands print it and exit with 1."""
@@ -43,3 +50,21 @@ class OperatorNotCoveredError(MixedAEError, NotImplementedError):
 
 class ResultsError(MixedAEError):
     """A result file is absent, damaged or contradicts what was asked for."""
+
+
+def one_line_errors(main: Callable[P, int]) -> Callable[P, int]:
+    """Decorate a command: an error of this project becomes one line on standard error and exit code 1.
+
+    Args:
+        main: the command; returns its exit code.
+    """
+
+    @functools.wraps(main)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except MixedAEError as error:
+            print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+            return 1
+
+    return guarded

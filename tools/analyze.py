@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from mixedae.errors import ConfigError, MixedAEError
+from mixedae.errors import ConfigError, one_line_errors
 
 
 def values(text: str) -> list[int]:
@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+@one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; an error of this project is one line on standard error and exit code 1."""
     args = parser().parse_args(arguments)
@@ -89,16 +90,12 @@ def main(arguments: list[str] | None = None) -> int:
     from mixedae.engine.quiet import quiet_console
 
     quiet_console()
-    try:
-        if getattr(args, "num_images", 1) < 1 or getattr(args, "show", 1) < 1:
-            raise ConfigError("--num-images and --show: expected 1 at least")
-        command = import_module(f"mixedae.analysis.commands.{args.command}")
-        args.out.mkdir(parents=True, exist_ok=True)
-        for path in command.run(args, Console(width=None if sys.stdout.isatty() else 160)):
-            print(path)
-    except MixedAEError as error:
-        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+    if getattr(args, "num_images", 1) < 1 or getattr(args, "show", 1) < 1:
+        raise ConfigError("--num-images and --show: expected 1 at least")
+    command = import_module(f"mixedae.analysis.commands.{args.command}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    for path in command.run(args, Console(width=None if sys.stdout.isatty() else 160)):
+        print(path)
     return 0
 
 

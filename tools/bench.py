@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 
-from mixedae.errors import MixedAEError
+from mixedae.errors import one_line_errors
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+@one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     args = parser().parse_args(arguments)
@@ -79,9 +80,6 @@ def main(arguments: list[str] | None = None) -> int:
             None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
         )  # pipes and logs are not 80 columns wide
         return int(getattr(commands, f"do_{args.command}")(args, Console(width=width)))
-    except MixedAEError as error:
-        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 130
 

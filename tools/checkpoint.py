@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mixedae.errors import MixedAEError
+from mixedae.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -74,14 +74,11 @@ def run_convert(args: argparse.Namespace) -> None:
     print(f"{args.out}: {conversion}")
 
 
+@one_line_errors
 def main() -> int:
     """Run the command; an error of this project is one line on standard error and exit code 1."""
     args = parse_args()
-    try:
-        {"inspect": run_inspect, "convert": run_convert, "export": run_convert}[args.command](args)
-    except MixedAEError as error:
-        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+    {"inspect": run_inspect, "convert": run_convert, "export": run_convert}[args.command](args)
     return 0
 
 

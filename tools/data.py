@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from mixedae.errors import MixedAEError
+from mixedae.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -102,15 +102,12 @@ def run_fingerprint(args: argparse.Namespace) -> None:
     print(dataset_fingerprint(args.paths, progress=True))
 
 
+@one_line_errors
 def main() -> int:
     """Run the command; an error of this project is one line on standard error and exit code 1."""
     args = parse_args()
-    try:
-        commands = {"mini": run_mini, "verify": run_verify, "subset": run_subset, "fingerprint": run_fingerprint}
-        commands[args.command](args)
-    except MixedAEError as error:
-        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+    commands = {"mini": run_mini, "verify": run_verify, "subset": run_subset, "fingerprint": run_fingerprint}
+    commands[args.command](args)
     return 0
 
 

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mixedae.errors import MixedAEError
+from mixedae.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,6 +49,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@one_line_errors
 def main() -> int:
     """Run one measurement; an error of this project is one line on standard error and exit code 1."""
     args = parse_args()
@@ -61,31 +62,27 @@ def main() -> int:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     clock = "cpu time of the processes started" if args.command == "startup" else clock_name(device)
-    try:
-        if args.command == "step":
-            from mixedae.perf.steps import measure_steps
+    if args.command == "step":
+        from mixedae.perf.steps import measure_steps
 
-            dtype = getattr(torch, args.dtype)
-            shape = (args.arch, args.batch, args.img_size, args.depth)
-            rows = list(measure_steps(device, *shape, dtype, args.compile, args.against, args.rounds))
-        elif args.command == "attention":
-            from mixedae.perf.attention import measure_attention
+        dtype = getattr(torch, args.dtype)
+        shape = (args.arch, args.batch, args.img_size, args.depth)
+        rows = list(measure_steps(device, *shape, dtype, args.compile, args.against, args.rounds))
+    elif args.command == "attention":
+        from mixedae.perf.attention import measure_attention
 
-            dtypes = [getattr(torch, name) for name in args.dtype]
-            sweep = (args.samples, args.tokens, args.heads, args.channels, args.topk_ratio)
-            rows = list(measure_attention(device, *sweep, dtypes, args.rounds))
-        elif args.command == "loader":
-            from mixedae.perf.loader import measure_loaders
+        dtypes = [getattr(torch, name) for name in args.dtype]
+        sweep = (args.samples, args.tokens, args.heads, args.channels, args.topk_ratio)
+        rows = list(measure_attention(device, *sweep, dtypes, args.rounds))
+    elif args.command == "loader":
+        from mixedae.perf.loader import measure_loaders
 
-            rows = measure_loaders(args.data, args.images, args.rounds)
-        else:
-            from mixedae.perf.startup import measure_startup
+        rows = measure_loaders(args.data, args.images, args.rounds)
+    else:
+        from mixedae.perf.startup import measure_startup
 
-            rows = measure_startup(args.rounds)
-        show(report(args.command, rows, device, clock), args.out)
-    except MixedAEError as error:
-        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+        rows = measure_startup(args.rounds)
+    show(report(args.command, rows, device, clock), args.out)
     return 0
 
 

@@ -1,7 +1,6 @@
 """Files that are whole or absent, and locks that survive a kill -9."""
 
 import fcntl
-import hashlib
 import json
 import os
 import socket
@@ -29,15 +28,6 @@ def read_json(path: Path, default: Any = None) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return default
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class FileLock:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mixedae.benchmark.files import sha256_of
 from mixedae.benchmark.results import OUTCOMES, OutcomesFile
+from mixedae.datasets.fingerprint import content_hash
 from mixedae.errors import ResultsError
 
 SCHEMA = 1
@@ -166,5 +166,5 @@ def describe_outcomes(folder: Path, metrics: dict[str, Any]) -> OutcomesFile | N
                 f"{path}: the images' outcomes give `{key}` {value:.4f}; the run recorded {metrics[key]}"
             )
     return OutcomesFile(
-        file=OUTCOMES, sha256=sha256_of(path), items_sha256=header["items_sha256"], metrics=tuple(sorted(found))
+        file=OUTCOMES, sha256=content_hash(path), items_sha256=header["items_sha256"], metrics=tuple(sorted(found))
     )

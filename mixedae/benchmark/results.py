@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from mixedae.benchmark.files import sha256_of, write_text
+from mixedae.benchmark.files import write_text
 from mixedae.benchmark.schema import Strict, explain
+from mixedae.datasets.fingerprint import content_hash
 from mixedae.errors import ResultsError
 
 RESULT = "result.json"
@@ -75,7 +76,7 @@ class Checkpoint(Strict):
     def of(cls, path: Path) -> "Checkpoint":
         """Hash a checkpoint file."""
         status = path.stat()
-        return cls(file=path.name, sha256=sha256_of(path), size=status.st_size, mtime_ns=status.st_mtime_ns)
+        return cls(file=path.name, sha256=content_hash(path), size=status.st_size, mtime_ns=status.st_mtime_ns)
 
     def holds(self, folder: Path) -> bool:
         """Whether the file in ``folder`` still has this content; it is read again only where size or time differ."""
@@ -85,7 +86,7 @@ class Checkpoint(Strict):
         status = path.stat()
         if (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns):
             return True
-        return status.st_size == self.size and sha256_of(path) == self.sha256
+        return status.st_size == self.size and content_hash(path) == self.sha256
 
 
 class OutcomesFile(Strict):

@@ -7,12 +7,15 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import nn
 
 import mixedae.registry  # noqa: F401
 from mixedae.benchmark.suites import BENCHMARK, load_suite
-from mixedae.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mixedae.registry import MODELS
+
+from .recipe import build_on_meta
 
 PRETRAIN = Path(__file__).resolve().parents[2] / "mm_configs" / "pretrain"
 LEAVES = sorted((PRETRAIN / "ablation").glob("*.py"))
@@ -152,14 +155,7 @@ def test_a_leaf_takes_two_steps(path, mini_data):
     batch = default_collate([dataset[i] for i in range(8)])
     model: nn.Module = MODELS.build(config.model)
     model.init_weights()
-    wrapper = {k: v for k, v in config.optim_wrapper.items() if k not in ("constructor", "paramwise_cfg", "loss_scale")}
-    wrapper["type"] = "OptimWrapper"
-    constructor = dict(
-        type=config.optim_wrapper.constructor,
-        optim_wrapper_cfg=wrapper,
-        paramwise_cfg=config.optim_wrapper.paramwise_cfg,
-    )
-    optimizer = OPTIM_WRAPPER_CONSTRUCTORS.build(constructor)(model)
+    optimizer = build_optim_wrapper(model, {**config.optim_wrapper, "type": "OptimWrapper"})  # Amp's asks for a GPU
     before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     for _ in range(2):
         losses = model.train_step(batch, optimizer)
@@ -185,9 +181,7 @@ def test_a_leaf_takes_two_steps(path, mini_data):
 def test_model_sizes(stem, encoder_millions, patches, topk):
     """Trainable encoder parameters, by hand: 12 D^2 + 13 D a layer, P^2 * 3 * D + D, D for [CLS], 2 D for the norm."""
     config = load(PRETRAIN / f"{stem}-amp-coslr-300e_in1k.py")
-    init_default_scope("mmpretrain")
-    with torch.device("meta"):
-        model = MODELS.build(config.model)
+    model = build_on_meta(config)
     encoder = model.backbone
     d, layers, patch = encoder.embed_dims, encoder.num_layers, config.model.backbone.patch_size
     by_hand = layers * (12 * d**2 + 13 * d) + patch**2 * 3 * d + d + d + 2 * d

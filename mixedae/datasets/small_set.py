@@ -39,7 +39,8 @@ class SmallSet(BaseDataset):
         splits: what the set calls its parts: its ``split``, or a dict of arguments such as ``data_prefix``. A set
             without a validation split has only ``trainval`` and ``test``.
         expected: ``classes``, pictures by split (``trainval``, ``train``, ``val``, ``test``) and, by split, ``each``:
-            how many pictures every class has. Without it nothing is compared.
+            how many pictures every class has; ``unlisted``: whether the archive holds pictures that no list names
+            (for ``tools/data.py verify`` alone). Without it nothing is compared.
         fraction: share of every class that is held out, 0.2 in the protocol.
         seed: of that draw.
         indices: take only the first so many pictures (an int), or these.
@@ -143,8 +144,10 @@ def check_counts(infos: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
         ConfigError: an unknown key.
         DataError: another number of pictures, of classes, or of a class's pictures.
     """
-    if unknown := expected.keys() - {"classes", "each", *PARTS}:
-        raise ConfigError(f"expected has the unknown key {min(unknown)!r}; known: classes, each, {', '.join(PARTS)}")
+    if unknown := expected.keys() - {"classes", "each", "unlisted", *PARTS}:
+        raise ConfigError(
+            f"expected has the unknown key {min(unknown)!r}; known: classes, each, unlisted, {', '.join(PARTS)}"
+        )
     found = Counter(label for info in infos for label in labels_of(info))
     where, remedy = f"{name}, {part}", "Is the archive whole? A set of your own has its own numbers: `expected`"
     total = expected.get(part)

@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -150,7 +150,7 @@ def write(path: Path, features: Tensor, header: dict[str, Any]) -> None:
     features = features.contiguous()
     metadata = {"header": json.dumps(header, sort_keys=True), "sha256": fingerprint({"features": features})}
     with replacing(path) as temporary:
-        save_file({"features": features}, temporary, metadata)
+        temporary.write_bytes(save({"features": features}, metadata))
 
 
 def read(path: Path, header: dict[str, Any]) -> Tensor | None:

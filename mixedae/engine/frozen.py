@@ -103,25 +103,7 @@ class FrozenLoop(BaseLoop):
         features, queries = features.to(device), queries.to(device)
         chosen, extra = self.candidates[0], {}
         if len(self.candidates) > 1:
-            sides = (
-                dataset.held_out() if hasattr(dataset, "held_out") else held_out_indices([labels_of(x) for x in infos])
-            )
-            train, val = (torch.tensor(side, device=device) for side in sides)
-            held_out = [infos[i] for i in sides[1]]
-            best = -float("inf")
-            offered = self.scores(features[train], targets[train], classes, features[val], self.candidates)
-            for candidate, scores in zip(self.candidates, offered, strict=True):
-                metrics = self._evaluate(scores, held_out)
-                if len(metrics) > 1:
-                    raise ConfigError(
-                        f"{type(self).__name__} chooses {self.parameter} by the evaluator's metric, but there are "
-                        f"{len(metrics)} ({', '.join(metrics)}); leave one, such as Accuracy's topk=(1,)"
-                    )
-                (value,) = metrics.values()
-                runner.logger.info(f"{self.name}: {self.parameter} {candidate:.4g}, held out {value:.3f}")
-                if value >= best:
-                    chosen, best = candidate, value
-            extra[f"{self.name}/held_out"] = best
+            chosen, extra[f"{self.name}/held_out"] = self._choose(features, targets, classes, infos)
         extra[f"{self.name}/{self.parameter}"] = chosen
         (scores,) = self.scores(features, targets, classes, queries, [chosen])
         runner.call_hook("before_val")
@@ -133,6 +115,29 @@ class FrozenLoop(BaseLoop):
         runner.logger.info(f"{self.name}: {listed}", extra=NOTICE)
         runner.call_hook("after_train")
         return runner.model
+
+    def _choose(
+        self, features: Tensor, targets: Tensor, classes: int, infos: Sequence[dict[str, Any]]
+    ) -> tuple[float, float]:
+        """The candidate that is best on held-out training pictures, and its metric."""
+        dataset: Any = self.dataloader.dataset
+        own = getattr(dataset, "held_out", None)
+        sides = own() if own else held_out_indices([labels_of(info) for info in infos])
+        train, val = (torch.tensor(side, device=features.device) for side in sides)
+        chosen, best = self.candidates[0], -float("inf")
+        offered = self.scores(features[train], targets[train], classes, features[val], self.candidates)
+        for candidate, scores in zip(self.candidates, offered, strict=True):
+            metrics = self._evaluate(scores, [infos[i] for i in sides[1]])
+            if len(metrics) > 1:
+                raise ConfigError(
+                    f"{type(self).__name__} chooses {self.parameter} by the evaluator's metric, but there are "
+                    f"{len(metrics)} ({', '.join(metrics)}); leave one, such as Accuracy's topk=(1,)"
+                )
+            (value,) = metrics.values()
+            self.runner.logger.info(f"{self.name}: {self.parameter} {candidate:.4g}, held out {value:.3f}")
+            if value >= best:
+                chosen, best = candidate, value
+        return chosen, best
 
     def _evaluate(self, scores: Tensor, infos: Sequence[dict[str, Any]]) -> dict[str, float]:
         """The evaluator's metrics; every process hands in its share, padded as a sampler does."""

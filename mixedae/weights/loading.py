@@ -147,10 +147,10 @@ def load_backbone(
         if embed is not source["pos_embed"]:
             resized["pos_embed"] = (tuple(source["pos_embed"].shape), tuple(embed.shape))
             new["pos_embed"] = embed
-    without_use = ALLOW_UNUSED if getattr(backbone, "with_cls_token", True) else (*ALLOW_UNUSED, "cls_token")
-    may_be_new = ALLOW_MISSING
-    if is_resnet:
-        without_use, may_be_new = (), ALLOW_MISSING_RESNET
+    may_be_new: tuple[str, ...] = ALLOW_MISSING_RESNET if is_resnet else ALLOW_MISSING
+    without_use: tuple[str, ...] = () if is_resnet else ALLOW_UNUSED
+    if not getattr(backbone, "with_cls_token", True):
+        without_use = (*without_use, "cls_token")
 
     missing = [name for name in target if name not in new]
     allowed = tuple(name for name in missing if _matches(name, (*may_be_new, *allow_missing)))

@@ -11,7 +11,7 @@ num_classes = 37
 pictures = dict(
     dataset=dict(type="OxfordIIITPet", data_root="{{$MIXEDAE_DATA_PETS:data/oxford-iiit-pet}}"),
     splits=dict(trainval="trainval", test="test"),
-    expected=dict(classes=num_classes, trainval=3680, test=3669),
+    expected=dict(classes=num_classes, unlisted=True, trainval=3680, test=3669),
 )
 train_dataloader = dict(dataset=pictures)
 val_dataloader = dict(dataset=pictures)

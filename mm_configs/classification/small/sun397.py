@@ -11,7 +11,7 @@ num_classes = 397
 pictures = dict(
     dataset=dict(type="SUN397", data_root="{{$MIXEDAE_DATA_SUN397:data/sun397}}"),
     splits=dict(trainval="train", test="test"),
-    expected=dict(classes=num_classes, trainval=19850, test=19850, each=dict(trainval=50, test=50)),
+    expected=dict(classes=num_classes, unlisted=True, trainval=19850, test=19850, each=dict(trainval=50, test=50)),
 )
 train_dataloader = dict(dataset=pictures)
 val_dataloader = dict(dataset=pictures)

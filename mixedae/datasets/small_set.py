@@ -89,7 +89,7 @@ class SmallSet(BaseDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """The annotations of this part's pictures, in the set's order."""
         infos = [self._whole.get_data_info(i) for i in range(len(self._whole))]
-        del self._whole  # serialised twice otherwise
+        del self._whole
         if self.expected:
             check_counts(infos, self.expected, "trainval" if self.divided else self.part, self._name)
         if self.divided:
@@ -122,7 +122,8 @@ class SmallSet(BaseDataset):
 
     def _own(self, part: str) -> BaseDataset:
         config = part_config(self.config, self.splits, part)
-        return MMPRETRAIN_DATASETS.build({**config, "pipeline": [], "lazy_init": False})
+        read_once = {"pipeline": [], "lazy_init": False, "serialize_data": False}
+        return MMPRETRAIN_DATASETS.build({**config, **read_once})
 
     def _drawn(self, infos: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[int]]:
         return held_out_indices([info["gt_label"] for info in infos], self.fraction, self.seed)

@@ -116,7 +116,7 @@ def _check_unlisted(root: Path, dataset: SmallSet, listed: set[str]) -> None:
 
 def _summary(part: str, dataset: SmallSet, classes: int, where: str) -> SplitSummary:
     counts = Counter(label for i in range(len(dataset)) for label in labels_of(dataset.get_data_info(i)))
-    names = dataset.metainfo.get("classes") or range(max(classes, max(counts) + 1))
+    names = dataset.metainfo.get("classes") or range(max(classes, max(counts, default=-1) + 1))
     if empty := [name for label, name in enumerate(names) if not counts[label]]:
         raise DataError(f"{where}, {part}: class {empty[0]} has no picture ({len(empty)} such classes)")
     return SplitSummary(part, len(dataset), "pictures", {str(name): counts[k] for k, name in enumerate(names)})

@@ -25,6 +25,8 @@ from mixedae.weights import fingerprint
 FOLDER = "work_dirs/features"
 KIND = "mean of the patches (ViT) or of the places (ResNet) of the backbone's last output, float32"
 SCHEMA = 1
+RANDOM = ("Rand", "Jitter", "Augment", "Lighting")
+"""Parts of the names of transforms that draw."""
 
 
 @torch.no_grad()
@@ -100,7 +102,9 @@ def describe(runner: Runner, loader: DataLoader, config: Mapping[str, Any]) -> d
         ConfigError: see :func:`cached_features`.
     """
     pipeline = config["dataset"].get("pipeline") or []
-    if random := [node["type"] for _, node in walk(list(pipeline)) if "Rand" in str(node.get("type"))]:
+    if random := [
+        node["type"] for _, node in walk(list(pipeline)) if any(part in str(node.get("type")) for part in RANDOM)
+    ]:
         raise ConfigError(
             f"features through a pipeline with {random[0]} would be of random crops; use the test pipeline"
         )

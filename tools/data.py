@@ -2,6 +2,7 @@
 
 python tools/data.py mini
 python tools/data.py verify imagenet data/imagenet --card in1k_ft --checksums data/imagenet.sha256
+python tools/data.py verify pets data/oxford-iiit-pet
 python tools/data.py subset data/imagenet --fraction 0.01
 python tools/data.py fingerprint data/mini/coco
 """
@@ -29,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     )
 
     verify = commands.add_parser("verify", help="check the layout, decode every picture, hold annotations against them")
-    verify.add_argument("kind", help="imagenet, ade20k or coco")
+    verify.add_argument("kind", help="imagenet, ade20k, coco, or a leaf of mm_configs/classification/small")
     verify.add_argument("root", type=Path, help="the dataset's folder")
     verify.add_argument("--num-classes", type=int, help="largest value of a mask (default: by classes.txt, or 150)")
     verify.add_argument("--splits", nargs="+", help="splits to look at (default: those of training and validation)")
@@ -66,9 +67,14 @@ def run_verify(args: argparse.Namespace) -> None:
     from rich.table import Table
 
     from mixedae.datasets.checksums import check_counts, check_or_write, parts_of
-    from mixedae.datasets.verify import verify_folder
+    from mixedae.datasets.verify import SPLITS, verify_folder
 
-    rows = verify_folder(args.kind, args.root, args.num_classes, args.splits, args.workers, progress=True)
+    if args.kind in SPLITS:
+        rows = verify_folder(args.kind, args.root, args.num_classes, args.splits, args.workers, progress=True)
+    else:
+        from mixedae.datasets.verify_small import verify_leaf
+
+        rows = verify_leaf(args.kind, args.root, args.workers, progress=True)
     table = Table(
         "split", "pictures", "classes present", "of", "fewest", "median", "most", "counted in", title=str(args.root)
     )

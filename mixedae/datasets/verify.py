@@ -113,7 +113,7 @@ def verify_folder(
     check_layout(kind, root, splits)
     if splits is None:
         splits = (*SPLITS[kind], *(["pretrain"] if kind == "imagenet" and (root / "pretrain").is_dir() else []))
-    decoder = _Decoder(workers, progress)
+    decoder = Decoder(workers, progress)
     if kind == "imagenet":
         return [_verify_class_folders(root, split, decoder) for split in splits]
     if kind == "ade20k":
@@ -161,7 +161,7 @@ def _mask_classes(root: Path) -> int:
         raise DataError(f"{file} is not a list of classes; expected lines of index, tab, name") from None
 
 
-class _Decoder:
+class Decoder:
     """Opens files in threads (PIL decodes outside the interpreter's lock), behind a progress bar."""
 
     def __init__(self, workers: int, progress: bool) -> None:
@@ -178,7 +178,7 @@ class _Decoder:
             yield from bar.track(pool.imap(function, paths, chunksize=16), total=len(paths), description=what)
 
 
-def _decoded(path: Path) -> Image.Image:
+def decoded(path: Path) -> Image.Image:
     """The picture, decoded to its last row."""
     try:
         with Image.open(path) as image:
@@ -188,20 +188,20 @@ def _decoded(path: Path) -> Image.Image:
         raise DataError(f"{path} cannot be decoded: {error}; replace the file or remove it") from error
 
 
-def _size(path: Path) -> tuple[int, int]:
+def size_of(path: Path) -> tuple[int, int]:
     """Width and height of a picture that decodes."""
-    return _decoded(path).size
+    return decoded(path).size
 
 
-def _verify_class_folders(root: Path, split: str, decoder: _Decoder) -> SplitSummary:
+def _verify_class_folders(root: Path, split: str, decoder: Decoder) -> SplitSummary:
     by_class = {name: list(_pictures(root / split / name)) for name in _check_class_folders(root / split)}
     paths = list(chain.from_iterable(by_class.values()))
-    for _ in decoder.map(_size, paths, split):
+    for _ in decoder.map(size_of, paths, split):
         pass
     return SplitSummary(split, len(paths), "pictures", {name: len(found) for name, found in by_class.items()})
 
 
-def _verify_masks(root: Path, split: str, most: int, decoder: _Decoder) -> SplitSummary:
+def _verify_masks(root: Path, split: str, most: int, decoder: Decoder) -> SplitSummary:
     pictures, masks = (
         {path.stem: path for path in _pictures(root / part / split)} for part in ("images", "annotations")
     )
@@ -210,7 +210,7 @@ def _verify_masks(root: Path, split: str, most: int, decoder: _Decoder) -> Split
             raise DataError(f"{ours[alone[0]]} has no {what} ({len(alone)} such files); expected {EXPECTED['ade20k']}")
     names = sorted(pictures)
     counts: Counter[int] = Counter()
-    sizes = list(decoder.map(_size, [pictures[name] for name in names], f"{split} pictures"))
+    sizes = list(decoder.map(size_of, [pictures[name] for name in names], f"{split} pictures"))
     found = decoder.map(lambda path: _mask_values(path, most), [masks[name] for name in names], f"{split} masks")
     for name, size, (mask_size, values) in zip(names, sizes, found, strict=True):
         if size != mask_size:
@@ -223,7 +223,7 @@ def _verify_masks(root: Path, split: str, most: int, decoder: _Decoder) -> Split
 
 def _mask_values(path: Path, most: int) -> tuple[tuple[int, int], list[int]]:
     """Size and values of a mask; values above ``most`` are refused."""
-    image = _decoded(path)
+    image = decoded(path)
     if image.mode not in ("L", "P"):
         raise DataError(f"{path} has mode {image.mode}; expected one 8-bit channel whose values are classes")
     values = np.unique(np.asarray(image)).tolist()
@@ -232,7 +232,7 @@ def _mask_values(path: Path, most: int) -> tuple[tuple[int, int], list[int]]:
     return image.size, values
 
 
-def _verify_coco(root: Path, split: str, decoder: _Decoder) -> SplitSummary:
+def _verify_coco(root: Path, split: str, decoder: Decoder) -> SplitSummary:
     file = _annotation_file(root, split)
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
@@ -245,7 +245,7 @@ def _verify_coco(root: Path, split: str, decoder: _Decoder) -> SplitSummary:
     for image in ordered:
         if not (root / split / image["file_name"]).is_file():
             raise DataError(f"{file}: image {image['id']} is {root / split / image['file_name']}, which does not exist")
-    sizes = decoder.map(_size, [root / split / image["file_name"] for image in ordered], split)
+    sizes = decoder.map(size_of, [root / split / image["file_name"] for image in ordered], split)
     for image, size in zip(ordered, sizes, strict=True):
         if size != (image["width"], image["height"]):
             raise DataError(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mixedae.datasets.held_out import part_config
 from mixedae.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")  # mmpretrain's CustomDataset
@@ -65,6 +66,8 @@ def leaf_datasets(dataset: Any) -> Iterator[Any]:
         Configs that have data of their own.
     """
     inner = [dataset["dataset"]] if dataset.get("dataset") else dataset.get("datasets") or []
+    if dataset.get("splits"):  # mixedae.SmallSet
+        inner = [part_config(dataset["dataset"], dataset["splits"], dataset.get("part", ""))]
     if not inner:
         yield dataset
     for child in inner:
@@ -82,7 +85,7 @@ def _check_dataset(dataset: Any, split: str) -> list[str] | None:
         ann_file = f"meta/{dataset['split']}.txt"  # mmpretrain takes it where it is
     if ann_file and not ((root / ann_file).is_file() and (root / ann_file).stat().st_size):
         raise DataError(f"{split} data ({kind}): annotation file {root / ann_file} does not exist or is empty. {WHERE}")
-    prefix = dataset.get("data_prefix") or dataset.get("split") or ""
+    prefix = dataset.get("data_prefix") or (dataset.get("split") if kind in CLASS_FOLDERS else "") or ""
     folders = {key: root / sub for key, sub in (prefix if isinstance(prefix, dict) else {"": prefix}).items()}
     for folder in folders.values():
         if not folder.is_dir():

@@ -1,5 +1,6 @@
 """The eleven small sets: what each leaf builds, on pictures in the sets' true file layouts; the protocol's numbers."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from mmpretrain.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 from mmpretrain.structures import DataSample
 
 import mixedae.registry  # noqa: F401
+from mixedae.datasets.held_out import PARTS
+from mixedae.engine.check_data import check_datasets
 from tests.datasets.small_sets import LEAF_OF, PER_CLASS, WRITERS
 
 SMALL = Path(__file__).resolve().parents[2] / "mm_configs" / "classification" / "small"
@@ -36,21 +39,22 @@ def scope(monkeypatch):
     monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: True)  # the fixture is not the real archive
 
 
-def load(name: str, selection: bool = False) -> Config:
+def load(name: str, *overlays: str) -> Config:
     config = Config.fromfile(SMALL / f"{name}.py")
-    if selection:
-        config.merge_from_dict(config.selection)
+    for overlay in overlays:
+        config.merge_from_dict(deepcopy(config[overlay].to_dict()))
     return config
 
 
 def names_of(name: str, classes: int) -> list[str]:
     """The class names that the set's reader knows; Flowers102 has none."""
-    cls = DATASETS.get(load(name).train_set.type)
+    cls = DATASETS.get(load(name).pictures.dataset.type)
     return list(cls.METAINFO.get("classes") or [f"class {i}" for i in range(classes)])
 
 
 def test_every_set_has_a_leaf():
-    assert {path.stem for path in SMALL.glob("*.py")} == {"base", *SETS} == {"base", *LEAF_OF}
+    bases = {"base", "mean_per_class"}
+    assert {path.stem for path in SMALL.glob("*.py")} - bases == set(SETS) == set(LEAF_OF)
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -79,7 +83,7 @@ def test_protocol(name):
         "mAP": dict(type="mixedae.VOC07Metric"),
     }[metric]
     assert config.test_evaluator == config.val_evaluator == expected
-    assert ("held_out" not in config) == own
+    assert ("val" in config.pictures.get("splits", PARTS)) == own
     METRICS.build(config.test_evaluator)
 
 
@@ -94,22 +98,30 @@ def test_splits_on_the_true_layout(name, tmp_path, monkeypatch):
     monkeypatch.setenv(f"MIXEDAE_DATA_{name.upper()}", str(root))
 
     def items(config, part):
-        dataset = DATASETS.build(config[f"{part}_dataloader"].dataset)
+        dataset = DATASETS.build({**config[f"{part}_dataloader"].dataset, "expected": expected})
         infos = [dataset.get_data_info(i) for i in range(len(dataset))]
         keys = [info.get("img_path") or info["img"].tobytes() for info in infos]
         labels = [info["gt_label"] for info in infos]
         return dataset, keys, [x for label in labels for x in (label if isinstance(label, list) else [int(label)])]
 
-    final, choosing = load(name), load(name, selection=True)
+    final, choosing = load(name), load(name, "selection")
+    check_datasets(final)
+    check_datasets(choosing)
+    expected = {"classes": classes, "each": counts, **{part: classes * count for part, count in counts.items()}}
+    if "trainval" not in expected:  # what the leaf's splits call so
+        own = final.pictures.splits.trainval
+        expected["trainval"], expected["each"] = expected.pop(own), {"trainval": counts[own], "test": counts["test"]}
+    if name == "voc2007":
+        expected.pop("each")  # difficult objects give no label
     train, train_keys, train_labels = items(final, "train")
     _, test_keys, test_labels = items(final, "test")
     _, part_keys, part_labels = items(choosing, "train")
-    _, val_keys, val_labels = items(choosing, "val")
+    validation, val_keys, val_labels = items(choosing, "val")
 
     def each(labels):
         return {labels.count(c) for c in range(classes)}
 
-    every = counts[final.train_set.split]
+    every = counts.get("trainval", counts.get("train"))
     assert each(train_labels) == {every}
     assert each(test_labels) == {counts["test"]}
     held = counts["val"] if "val" in counts else round(0.2 * every)
@@ -119,9 +131,10 @@ def test_splits_on_the_true_layout(name, tmp_path, monkeypatch):
     assert not set(test_keys) & set(train_keys)
     assert choosing.test_dataloader == final.test_dataloader
 
-    sample = train[0]
-    assert sample["inputs"].shape == (3, 224, 224)
-    assert DATASETS.build(choosing.val_dataloader.dataset)[0]["inputs"].shape == (3, 224, 224)
+    assert train[0]["inputs"].shape == validation[0]["inputs"].shape == (3, 224, 224)
+    sides = train.held_out()  # what frozen features are chosen on is the same division
+    assert sorted(train_keys[i] for i in sides[0]) == sorted(part_keys)
+    assert sorted(train_keys[i] for i in sides[1]) == sorted(val_keys)
 
 
 def test_cifar_keeps_its_channels(tmp_path, monkeypatch):
@@ -129,7 +142,7 @@ def test_cifar_keeps_its_channels(tmp_path, monkeypatch):
     WRITERS["cifar10"](tmp_path, [""] * 10)
     monkeypatch.setenv("MIXEDAE_DATA_CIFAR10", str(tmp_path))
     config = load("cifar10")
-    dataset = DATASETS.build(config.test_dataloader.dataset)
+    dataset = DATASETS.build({**config.test_dataloader.dataset, "expected": None})
     preprocessor = MODELS.build({"type": "ClsDataPreprocessor", **config.data_preprocessor})
     sample = dataset[3 * PER_CLASS]  # class 3: its red plane is 3 everywhere
     out = preprocessor({"inputs": [sample["inputs"]], "data_samples": [sample["data_samples"]]})["inputs"][0]
@@ -161,7 +174,7 @@ def test_a_voc_picture_with_only_difficult_objects_goes_all_the_way(tmp_path, mo
     xml.write_text(xml.read_text().replace("<difficult>0", "<difficult>1"))
     monkeypatch.setenv("MIXEDAE_DATA_VOC2007", str(tmp_path))
     config = load("voc2007")
-    dataset = DATASETS.build(config.test_dataloader.dataset)
+    dataset = DATASETS.build({**config.test_dataloader.dataset, "expected": None})
     preprocessor = MODELS.build({"type": "ClsDataPreprocessor", **config.data_preprocessor})
     batch = [dataset[i] for i in range(len(dataset))]
     data = preprocessor({k: [item[k] for item in batch] for k in batch[0]}, training=True)
@@ -177,3 +190,34 @@ def test_test_pictures_are_resized_to_224_and_not_to_256():
     pipeline = [TRANSFORMS.build(t) for t in load("pets").test_pipeline]
     assert [type(t).__name__ for t in pipeline] == ["LoadImageFromFile", "ResizeEdge", "CenterCrop", "PackInputs"]
     assert (pipeline[1].scale, pipeline[1].edge, pipeline[1].interpolation) == (224, "short", "bicubic")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_variants_leave_the_sets_alone(name):
+    """AdamW changes the optimiser only; frozen features go through the test pipeline, in order, to the set's metric."""
+    plain, adamw = load(name), load(name, "adamw", "selection")
+    assert adamw.model == plain.model and adamw.train_cfg == plain.train_cfg
+    assert adamw.train_dataloader.dataset.part == "train" and adamw.val_dataloader.dataset.part == "val"
+    warmup, cosine = adamw.param_scheduler
+    assert (warmup.end, cosine.begin, cosine.end) == (250, 250, 5000)
+    assert adamw.optim_wrapper.optimizer == dict(type="AdamW", lr=1.25e-4, betas=(0.9, 0.999), weight_decay=0.05)
+    assert adamw.optim_wrapper.paramwise_cfg.layer_decay_rate == 0.65
+    for overlay, loop in (("linear", "mixedae.LinearProbeLoop"), ("knn", "mixedae.KNNProbeLoop")):
+        for order in ((overlay, "resnet50"), ("resnet50", overlay)):
+            frozen = load(name, *order)
+            assert frozen.train_cfg == dict(type=loop)
+            loader = frozen.train_dataloader
+            assert loader.dataset.pipeline == frozen.test_dataloader.dataset.pipeline
+            assert (loader.drop_last, loader.sampler.shuffle, loader.dataset.part) == (False, False, "trainval")
+            assert frozen.test_evaluator == plain.test_evaluator
+            assert (frozen.param_scheduler, frozen.auto_scale_lr) == (None, None)
+            assert frozen.model.backbone == dict(
+                type="mixedae.ResNet", depth=50, init_cfg=dict(type="mixedae.PretrainedResNet", checkpoint=None)
+            )
+            assert frozen.model.head.in_channels == 2048
+            assert frozen.model.head.num_classes == SETS[name][0]
+
+
+def test_simclr_takes_pictures_from_0_to_1():
+    preprocessor = load("pets", "resnet50", "unit_range").data_preprocessor
+    assert (preprocessor.mean, preprocessor.std, preprocessor.num_classes) == ([0.0] * 3, [255.0] * 3, 37)

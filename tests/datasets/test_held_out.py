@@ -5,9 +5,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmpretrain.registry import DATASETS
 
-import mixedae.registry  # noqa: F401
 from mixedae.datasets.held_out import held_out_indices
 from mixedae.errors import ConfigError, DataError
 
@@ -49,22 +47,3 @@ def test_several_labels_count_for_the_rarest():
 def test_what_cannot_be_split_is_named(labels, fraction, error, message):
     with pytest.raises(error, match=message):
         held_out_indices(labels, fraction, 0)
-
-
-def test_the_two_parts_of_a_real_folder(mini_data):
-    whole = dict(type="mmpretrain.CustomDataset", data_root=str(mini_data / "imagenet"), data_prefix="train")
-    pipeline = [dict(type="LoadImageFromFile"), dict(type="PackInputs")]
-    parts = {
-        part: DATASETS.build(dict(type="mixedae.HeldOutSplit", dataset=whole, part=part, pipeline=pipeline))
-        for part in ("train", "val")
-    }
-    everything = DATASETS.build({**whole, "pipeline": []})
-    paths = {part: {d.get_data_info(i)["img_path"] for i in range(len(d))} for part, d in parts.items()}
-    assert not paths["train"] & paths["val"]
-    assert paths["train"] | paths["val"] == {everything.get_data_info(i)["img_path"] for i in range(len(everything))}
-    classes = len(everything.metainfo["classes"])
-    assert {parts["val"].get_cat_ids(i)[0] for i in range(len(parts["val"]))} == set(range(classes))
-    assert parts["val"].metainfo["classes"] == everything.metainfo["classes"]
-    assert parts["train"][0]["inputs"].shape[0] == 3
-    with pytest.raises(ConfigError, match="part='test'"):
-        DATASETS.build(dict(type="mixedae.HeldOutSplit", dataset=whole, part="test", pipeline=pipeline))

@@ -109,7 +109,7 @@ def test_a_flat_validation_folder_is_explained(data):
 
 
 def test_the_layout_is_checked_without_decoding(data, monkeypatch):
-    monkeypatch.setattr(verify, "_decoded", lambda path: pytest.fail("decoded"))
+    monkeypatch.setattr(verify, "decoded", lambda path: pytest.fail("decoded"))
     for kind in KINDS:
         check_layout(kind, data / kind)
 

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mixedae.benchmark.suites import Cell
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.views import CellState, CellView, duration, time_left
 
 SYMBOLS: dict[CellState, tuple[str, str]] = {
@@ -18,6 +18,7 @@ SYMBOLS: dict[CellState, tuple[str, str]] = {
     "elsewhere": ("◌", "cyan"),
     "done": ("✓", "green"),
     "cached": ("✓", "green"),
+    "diverged": ("≁", "yellow"),
     "failed": ("✗", "bold red"),
     "blocked": ("–", "red"),
 }
@@ -58,6 +59,8 @@ class Board:
         for state, word in (("running", "running"), ("elsewhere", "in another process"), ("waiting", "waiting")):
             if count := states.count(state):  # type: ignore[arg-type]
                 parts.append(f"{count} {word}")
+        if diverged := states.count("diverged"):
+            parts.append(f"{diverged} diverged")
         if failed := states.count("failed"):
             parts.append(f"{failed} failed")
         if blocked := states.count("blocked"):
@@ -76,7 +79,7 @@ def describe(view: CellView) -> str:
         return f"start   {view.cell.name}{note}"
     if view.state in ("done", "cached"):
         return f"done    {view.cell.name}: {view.numbers or 'checkpoint'} ({duration(view.seconds)})"
-    if view.state in ("failed", "blocked"):
+    if view.state in ("failed", "blocked", "diverged"):
         return f"{view.state:7s} {view.cell.name}: {view.reason}"
     return f"{view.state:7s} {view.cell.name}{note}"
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.provenance import code_version
 from mixedae.benchmark.results import Result
-from mixedae.benchmark.suites import Cell
 from mixedae.benchmark.table import Entry, Row
 from mixedae.benchmark.workspace import Workspace
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.curves import Curves, Points, read_curves
 from mixedae.benchmark.plots import Chart, Series, chart
 from mixedae.benchmark.published import PublishedRow
-from mixedae.benchmark.suites import Cell
 from mixedae.benchmark.table import Comparison
 from mixedae.benchmark.workspace import State, Workspace
 

@@ -8,6 +8,7 @@ import yaml
 from rich.console import Console
 
 from mixedae.benchmark.board import Board, PlainBoard
+from mixedae.benchmark.cells import matching
 from mixedae.benchmark.runner import SuiteRunner
 from mixedae.benchmark.suites import load_suite
 from mixedae.benchmark.table import Comparison, compare
@@ -38,7 +39,14 @@ class FakeSuite:
 
     def write_config(self, name: str, **fake: Any) -> None:
         fake.setdefault("value", name)
-        text = f"train_dataloader = dict(batch_size=8)\noptim_wrapper = dict(type='OptimWrapper')\nfake = {fake!r}\n"
+        text = (
+            "train_dataloader = dict(batch_size=8)\n"
+            "optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=0.01, weight_decay=0.0))\n"
+            "train_cfg = dict(max_iters=100, val_interval=100)\n"
+            "param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=100)]\n"
+            "selection = dict(val_dataloader=dict(part='val'))\n"
+            f"fake = {fake!r}\n"
+        )
         (self.root / f"{name}.py").write_text(text)
 
     def write_card(self, name: str, version: int, **more: Any) -> None:
@@ -93,7 +101,7 @@ class FakeSuite:
         **arguments: Any,
     ) -> tuple[int, SuiteRunner]:
         workspace = self.workspace(**arguments)
-        forced = workspace.suite.matching(workspace.cells, only) if force else ()
+        forced = matching(workspace.cells, only) if force else ()
         runner = SuiteRunner(workspace, board or Board(), TRAINER, poll=POLL, grace=1.0, force=forced, retries=retries)
         return runner.run(workspace.suite.select(workspace.cells, only)), runner
 

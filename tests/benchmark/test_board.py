@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from mixedae.benchmark.board import LiveBoard, PlainBoard, make_board
-from mixedae.benchmark.suites import Cell
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.views import CellView, duration, time_left
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from mixedae.benchmark.board import Board
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.commands import parse_launch
 from mixedae.benchmark.launch import Launch, parse_slurm
 from mixedae.benchmark.results import read_result
 from mixedae.benchmark.runner import SuiteRunner
-from mixedae.benchmark.suites import Cell
 from mixedae.errors import ConfigError, LauncherError
 from tests.benchmark.fake_suite import POLL, TRAINER, FakeSuite
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.files import FileLock, write_json
 from mixedae.benchmark.process import failure_reason
 from mixedae.benchmark.render import RENDERERS
 from mixedae.benchmark.results import read_result
-from mixedae.benchmark.suites import Cell
 from tests.benchmark import fake_suite
 from tests.benchmark.fake_suite import FakeSuite
 

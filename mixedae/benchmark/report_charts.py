@@ -6,10 +6,11 @@ from typing import Any
 
 from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.curves import Curves, Points, read_curves
+from mixedae.benchmark.entries import Comparison
 from mixedae.benchmark.plots import Chart, Series, chart
 from mixedae.benchmark.published import PublishedRow
-from mixedae.benchmark.table import Comparison
-from mixedae.benchmark.workspace import State, Workspace
+from mixedae.benchmark.states import State
+from mixedae.benchmark.workspace import Workspace
 
 DAY = 86400.0
 
@@ -101,7 +102,7 @@ def _curves(workspace: Workspace, curves: dict[Cell, Curves]) -> list[Chart]:
     found = []
     for task in (None, *workspace.suite.cards):
         card = workspace.suite.cards[task] if task else None
-        here = {cell: curve for cell, curve in curves.items() if cell.task == task}
+        here = {cell: curve for cell, curve in curves.items() if cell.task == task and cell.point is None}
         metric = card.metrics[0] if card else None
         if metric and max((len(curve.metrics.get(metric.key, [])) for curve in here.values()), default=0) < 3:
             metric = None

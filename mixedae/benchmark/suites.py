@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, model_validator
 
-from mixedae.benchmark.cards import DataPart, Name, TaskCard, load_card
+from mixedae.benchmark.cards import DataPart, Metric, Name, TaskCard, load_card
 from mixedae.benchmark.cells import Cell, matching
 from mixedae.benchmark.published import Published, PublishedRef, load_published
 from mixedae.benchmark.schema import Strict, load_yaml, nearest
@@ -134,6 +134,14 @@ class Suite(Strict):
     def cards(self) -> dict[str, TaskCard]:
         """The tasks' cards by name, in the suite's order."""
         return self._cards
+
+    @property
+    def average_metric(self) -> Metric | None:
+        """The average over the tasks as a metric; None where the suite asks for none."""
+        if self.average is None:
+            return None
+        higher = next(iter(self.cards.values())).metrics[0].higher_is_better
+        return Metric(key="average", name="average", higher_is_better=higher, published=self.average.published)
 
     @property
     def published(self) -> Published:
@@ -275,6 +283,8 @@ def load_suite(path: Path) -> Suite:
         suite._cards[ref.task] = load_card(beside if beside.is_file() else BENCHMARK / "tasks" / f"{ref.task}.yaml")
         if suite.search is not None and suite._cards[ref.task].search is None:
             suite._cards[ref.task].check_search(suite.search)
+    if suite.average is not None and len({card.metrics[0].higher_is_better for card in suite.cards.values()}) > 1:
+        raise ConfigError(f"{path}: no average over metrics of which some are better when lower")
     beside = own / "published.yaml"
     suite._published = load_published(beside if beside.is_file() else BENCHMARK / "published.yaml")
     refs = [pretraining.published for pretraining in suite.pretrainings.values() if pretraining.published]

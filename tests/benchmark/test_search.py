@@ -5,8 +5,7 @@ import io
 import json
 import math
 import signal
-import subprocess
-import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from mixedae.benchmark.render import RENDERERS
 from mixedae.benchmark.report import write_report
 from mixedae.benchmark.results import read_result
 from mixedae.benchmark.search import Search
-from mixedae.benchmark.suites import BENCHMARK, ROOT, load_suite
+from mixedae.benchmark.suites import load_suite
+from mixedae.benchmark.validate import problems_of
 from mixedae.errors import ConfigError
 from tests.benchmark.fake_suite import FakeSuite
 from tests.benchmark.test_runner import start, wait_for, words
@@ -107,7 +107,7 @@ def test_halving_halves_points_and_doubles_steps(points: int) -> None:
     rungs = [search.rung(number) for number in range(1, max(slot.rung for slot in search.slots.values()) + 1)]
     assert [len(rungs[0]), rungs[-1][0].share] == [points, 1.0] and len(rungs[-1]) <= 2
     assert search.rung(-1) == rungs[-1]
-    for before, after in zip(rungs, rungs[1:], strict=False):
+    for before, after in pairwise(rungs):
         assert len(after) == math.ceil(len(before) / 2) and after[0].share == 2 * before[0].share
 
 
@@ -150,8 +150,6 @@ def test_the_card_says_what_a_search_chooses_on(tmp_path: Path) -> None:
 def test_what_the_recipe_does_not_have_is_found_before_anything_runs(
     tmp_path: Path, changes: dict[str, Any], expected: str
 ) -> None:
-    from mixedae.benchmark.validate import problems_of
-
     workspace = SearchedSuite(tmp_path, {}, **changes).workspace()
     problems = problems_of(workspace, workspace.cells)
     assert len(problems) == 1
@@ -166,8 +164,7 @@ def test_every_point_then_the_best_one_anew(tmp_path: Path, journal: Path) -> No
     suite = SearchedSuite(tmp_path, {"0.1": 0.3, "0.01": 0.6})
     names = [f"random/cls/search/lr-{lr}_wd-{wd}/seed_0" for lr in ("0.1", "0.01") for wd in ("0", "0.001")]
     assert suite.names()[:5] == [*names, FINAL.name]
-    status, runner = suite.run(only="random")
-    assert status == 0
+    assert suite.run(only="random")[0] == 0
     assert started(journal) == [*names, FINAL.name]
     point = read_result(suite.folder / names[1])
     assert point is not None and point.overlays == ("selection",)
@@ -216,8 +213,7 @@ def test_a_point_that_broke_is_no_result(tmp_path: Path, journal: Path) -> None:
     suite = SearchedSuite(tmp_path, {"0.1": 0.3, "0.01": 0.6})
     fake = {"value": "cls", "scores": str(tmp_path / "scores.json")}
     suite.write_config("cls", **fake, fail="error: DataError: disk", fail_times=1)
-    status, runner = suite.run(only="random/cls/search/lr-0.1_wd-0/")
-    assert status == 1
+    assert suite.run(only="random/cls/search/lr-0.1_wd-0/")[0] == 1
     assert suite.workspace().state(FINAL).reason == "not run: lr-0.1_wd-0 of its search failed (DataError: disk)"
     started(journal)
 
@@ -325,7 +321,7 @@ def test_every_format_says_what_was_chosen(tmp_path: Path) -> None:
     choice = comparison.rows[0].entries[0].choices[0]
     assert (choice.point, choice.score, choice.points, choice.halving) == ("lr-0.01_wd-0", 60.0, 4, False)
     lines = list(csv.DictReader(io.StringIO(RENDERERS["csv"](comparison))))
-    assert lines[0]["chosen"] == "seed 0: lr-0.01_wd-0 (60.0, 4 points)"
+    assert lines[0]["chosen"] == "lr-0.01_wd-0 (60.0, 4 points)"
     assert json.loads(RENDERERS["json"](comparison))["rows"][1]["entries"][0]["choices"]["0"]["score"] == 60.0
     for name in ("rich", "md"):
         assert "lr-0.01_wd-0 (60.0" in RENDERERS[name](comparison)
@@ -345,7 +341,8 @@ def test_a_row_from_a_file(tmp_path: Path, journal: Path) -> None:
     files = {"given": tmp_path / "moved.pth"}
     assert suite.workspace(checkpoints=files).state(cell).kind == "done"  # content, not a path
     assert suite.comparison().rows[1].entries[0].values  # on a machine without the file
-    assert "given.pth does not exist; name its checkpoint by --checkpoint given=FILE" in suite.workspace().state(cell).reason
+    (problem,) = problems_of(suite.workspace(), suite.workspace().cells)
+    assert "given.pth does not exist; name its checkpoint by --checkpoint given=FILE" in str(problem)
     (tmp_path / "moved.pth").write_text("others")
     assert suite.workspace(checkpoints=files).state(Cell("given", "cls", 0, "lr-0.1_wd-0")).kind == "stale"
     workspace = suite.workspace(checkpoints={"mine": tmp_path / "moved.pth"})

@@ -35,11 +35,13 @@ class DataPart(Strict):
         name: data root (``mini``, ``imagenet``, ...); ``--data NAME=DIR`` or ``MIXEDAE_DATA_<NAME>`` says where it is.
         paths: files and folders below the root. Empty: all of it.
         layout: how they must lie.
+        folder: where they are looked for, relative to the repository's root; default ``data/<name>``.
     """
 
     name: Name
     paths: tuple[str, ...] = ()
     layout: Layout | None = None
+    folder: str | None = None
 
 
 class Metric(Strict):

@@ -65,30 +65,24 @@ def _why(entry: Entry) -> str:
 
 
 def _selection(workspace: Workspace, rows: list[Row]) -> Iterable[str]:
+    """How settings were chosen: by a search, whose choices are listed row by row, or before."""
     columns = [(task, index) for task, card in workspace.suite.cards.items() for index, _ in enumerate(card.metrics)]
     for task, card in workspace.suite.cards.items():
-        place = columns.index((task, 0))
-        yield from _search(workspace, task, [(row.title, row.entries[place].choices) for row in rows])
-        if card.selected_on is not None:
-            yield (
-                f"{card.title}: settings were chosen on `{card.selected_on}`, held out from the training data, never "
-                f"on `{card.evaluated_on}`, which the numbers are measured on."
-            )
-
-
-def _search(workspace: Workspace, task: str, rows: list[tuple[str, dict[int, Choice]]]) -> Iterable[str]:
-    """What was chosen for a task, row by row, and what a reader of the number must know about the search."""
-    search, card = workspace.suite.search_of(task), workspace.suite.cards[task]
-    if search is None:
-        return
-    chosen = [f"{title} {chosen_text(choices)}" for title, choices in rows if choices]
-    where = f"on `{card.measured_on(True)}`" if search.overlay else "on the pictures that it is reported on"
-    said = f": {'; '.join(chosen)}" if chosen else ""
-    yield f"{card.title}: the best of {len(search.points)} points by {card.metrics[0].name} {where}{said}."
-    if search.overlay is None:
-        yield f"{card.title}: the best point is the number, without another training: it is optimistic."
-    if search.halving:
-        yield f"{card.title}: searched by successive halving: only the last two points were trained with all steps."
+        search = workspace.suite.search_of(task)
+        if search is None:
+            if card.selected_on is not None:
+                yield (
+                    f"{card.title}: settings were chosen on `{card.selected_on}`, held out from the training data, "
+                    f"never on `{card.evaluated_on}`, which the numbers are measured on."
+                )
+            continue
+        entries = [(row.title, row.entries[columns.index((task, 0))]) for row in rows]
+        if chosen := [f"{title} {chosen_text(entry.choices)}" for title, entry in entries if entry.choices]:
+            where = f"`{card.selected_on}`, never on `{card.evaluated_on}`"
+            where = where if search.overlay else "the pictures that are reported, so the numbers flatter"
+            yield f"{card.title}, chosen on {where}: {'; '.join(chosen)}."
+        if search.halving:
+            yield "halving: only the last two points of a search were trained with all steps (successive halving)."
 
 
 def chosen_text(choices: dict[int, Choice]) -> str:

@@ -1,24 +1,40 @@
-"""A validation set held out of the training data, for choosing hyper-parameters without a look at the test set.
+"""The parts of a set: a validation part is held out of the training data, so that nothing is chosen on test pictures.
 
 The protocol of the eleven small classification sets (ssl-transfer; reference: arXiv 1805.08974, section A) holds out
 20 % of the training pictures at random where a set has no validation split of its own.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from mmpretrain.datasets import BaseDataset
-from mmpretrain.registry import DATASETS as MMPRETRAIN_DATASETS
 
 from mixedae.errors import ConfigError, DataError
-from mixedae.registry import DATASETS
 
-PARTS = ("train", "val")
+PARTS = ("trainval", "train", "val", "test")
+FRACTION, SEED = 0.2, 0
 
 
-def held_out_indices(labels: Sequence[int | Sequence[int]], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+def part_config(dataset: Mapping[str, Any], splits: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """The config of one part of a set, or of what it is drawn from.
+
+    Args:
+        dataset: the set's config, without its split.
+        splits: part to the set's ``split``, or to a dict of other arguments; may lack ``train`` and ``val``, which
+            are then drawn from ``trainval``.
+        part: of ``PARTS``.
+
+    Returns:
+        A dataset's config.
+    """
+    own = splits.get(part, splits.get("trainval"))
+    return {**dataset, **({"split": own} if isinstance(own, str) else own or {})}
+
+
+def held_out_indices(
+    labels: Sequence[int | Sequence[int]], fraction: float = FRACTION, seed: int = SEED
+) -> tuple[list[int], list[int]]:
     """Split positions into a training and a validation part, class by class.
 
     Of each class round(fraction * n) pictures, at least one, are held out, so no class lacks a validation picture; a
@@ -59,41 +75,3 @@ def held_out_indices(labels: Sequence[int | Sequence[int]], fraction: float, see
         held += rng.choice(members[label], count, replace=False).tolist()
     chosen = set(held)
     return [i for i in range(len(several)) if i not in chosen], sorted(held)
-
-
-@DATASETS.register_module()
-class HeldOutSplit(BaseDataset):
-    """One part of a dataset that is split once, by class and by seed, into training and held-out pictures.
-
-    Args:
-        dataset: the config of the whole training set; its pipeline is replaced by ``pipeline``.
-        part: ``train`` or ``val``.
-        pipeline: transforms of this part.
-        fraction: share of every class that is held out, 0.2 in the protocol.
-        seed: of the draw.
-
-    Raises:
-        ConfigError: unknown part, impossible fraction.
-        DataError: a class of which no picture can be held out.
-    """
-
-    def __init__(
-        self, dataset: dict, part: str, pipeline: Sequence[dict] = (), fraction: float = 0.2, seed: int = 0
-    ) -> None:
-        if part not in PARTS:
-            raise ConfigError(f"part={part!r} found; expected one of {PARTS}")
-        self.part, self.fraction, self.seed = part, fraction, seed
-        self._whole = MMPRETRAIN_DATASETS.build({**dataset, "pipeline": [], "lazy_init": False})
-        super().__init__(ann_file="", metainfo=dict(self._whole.metainfo), pipeline=pipeline)
-
-    def load_data_list(self) -> list[dict[str, Any]]:
-        """The annotations of this part's pictures, in the order of the whole set."""
-        infos = [self._whole.get_data_info(i) for i in range(len(self._whole))]
-        indices = held_out_indices([info["gt_label"] for info in infos], self.fraction, self.seed)
-        del self._whole  # serialised twice otherwise
-        return [infos[i] for i in indices[PARTS.index(self.part)]]
-
-    def get_cat_ids(self, idx: int) -> list[int]:
-        """Labels of a picture, for mmpretrain's samplers and wrappers."""
-        label = self.get_data_info(idx)["gt_label"]
-        return list(label) if isinstance(label, Sequence) else [int(label)]

@@ -1,6 +1,7 @@
 """What plugs into mmengine's Runner: parameter groups and hooks that configs name, and checks before it is built."""
 
 from mixedae.engine.effective_batch import EffectiveBatchHook
+from mixedae.engine.frozen import KNNProbeLoop, LinearProbeLoop
 from mixedae.engine.knn import KNNHook, KNNLoop
 from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.non_finite import NonFiniteLossHook
@@ -15,7 +16,9 @@ __all__ = [
     "EffectiveBatchHook",
     "KNNHook",
     "KNNLoop",
+    "KNNProbeLoop",
     "LearningRateDecayOptimWrapperConstructor",
+    "LinearProbeLoop",
     "NonFiniteLossHook",
     "OutcomesHook",
     "PredictionHook",

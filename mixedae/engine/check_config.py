@@ -9,7 +9,7 @@ from mixedae.engine.config_keys import check_known_keys, walk
 from mixedae.errors import ConfigError, GroupSizeError, ImageSizeError, LauncherError, WeightsError
 from mixedae.launchers import LAUNCHERS
 
-PRETRAINED = ("Pretrained", "PretrainedViT")
+PRETRAINED = ("Pretrained", "PretrainedViT", "PretrainedResNet")
 ELSEWHERE = "://"  # torchvision://, open-mmlab://, https://: mmengine's to fetch
 
 

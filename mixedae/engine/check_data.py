@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mixedae.datasets.held_out import part_config
 from mixedae.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")  # mmpretrain's CustomDataset
@@ -65,6 +66,8 @@ def leaf_datasets(dataset: Any) -> Iterator[Any]:
         Configs that have data of their own.
     """
     inner = [dataset["dataset"]] if dataset.get("dataset") else dataset.get("datasets") or []
+    if dataset.get("splits"):  # mixedae.SmallSet
+        inner = [part_config(dataset["dataset"], dataset["splits"], dataset.get("part", ""))]
     if not inner:
         yield dataset
     for child in inner:

@@ -5,18 +5,18 @@ References:
     facebookresearch/dino ``eval_knn.py`` (k of 10, 20, 100, 200; temperature 0.07).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import broadcast_object_list, collect_results, is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from mixedae.engine.features import features_of
 from mixedae.engine.quiet import NOTICE
 from mixedae.errors import ConfigError
 from mixedae.registry import HOOKS, LOOPS
@@ -48,46 +48,61 @@ def knn_accuracies(
     Returns:
         ``knn/top1_k<k>`` for each k, in per cent.
     """
-    bank, num_classes = F.normalize(bank.float(), dim=1), int(labels.max()) + 1
-    right = dict.fromkeys(ks, 0)
-    for part, answer in zip(queries.float().split(chunk), truth.split(chunk), strict=True):
-        cosine = F.normalize(part, dim=1) @ bank.T
-        near, index = cosine.topk(min(max(ks), len(bank)), dim=1)
-        weights = ((near - near[:, :1]) / temperature).exp()  # the largest is 1: nothing overflows
-        for k in ks:
-            votes = torch.zeros(len(part), num_classes, device=bank.device)
-            votes.scatter_add_(1, labels[index[:, :k]], weights[:, :k])
-            right[k] += int((votes.argmax(1) == answer).sum())
+    classes, right = int(labels.max()) + 1, dict.fromkeys(ks, 0)
+    parts = knn_votes(bank, labels, queries, classes, ks, temperature, chunk)
+    for answer, votes in zip(truth.split(chunk), parts, strict=True):
+        for k, vote in zip(ks, votes, strict=True):
+            right[k] += int((vote.argmax(1) == answer).sum())
     return {f"knn/top1_k{k}": 100.0 * right[k] / len(truth) for k in ks}
 
 
-@torch.no_grad()
-def features_of(model: nn.Module, loader: DataLoader) -> tuple[Tensor, Tensor]:
-    """One feature a picture: the mean patch token, or what else the backbone's ``out_type`` gives.
+def knn_votes(
+    bank: Tensor,
+    labels: Tensor,
+    queries: Tensor,
+    classes: int,
+    ks: Sequence[int] = KS,
+    temperature: float = TEMPERATURE,
+    chunk: int = 256,
+) -> Iterator[list[Tensor]]:
+    """What the nearest neighbours of each query vote for.
 
     Args:
-        model: with ``backbone`` and ``data_preprocessor``, wrapped or not; its mode is restored.
-        loader: pictures with labels, in order; every process may have its share.
+        bank: see :func:`knn_accuracies`.
+        labels: int64 (N,), or bool (N, C): a neighbour with several labels votes for each of them.
+        queries: see there.
+        classes: C.
+        ks: see there.
+        temperature: see there.
+        chunk: see there.
 
-    Returns:
-        Features (N, D) and labels (N,) on the CPU, in the dataset's order; empty on all but the main process.
+    Yields:
+        For every chunk of queries, shares of the votes (chunk, C) for each k; of single labels they add up to 1.
     """
-    module: Any = model.module if is_model_wrapper(model) else model
-    was_training = module.training
-    module.eval()
-    found: list[tuple[Tensor, int]] = []
-    for batch in loader:
-        data = module.data_preprocessor(batch, False)
-        tokens = module.backbone(data["inputs"])[-1]
-        if tokens.ndim == 3:
-            tokens = tokens[:, module.backbone.num_extra_tokens :].mean(1)
-        labels = [int(sample.gt_label) for sample in data["data_samples"]]
-        found += zip(tokens.float().cpu(), labels, strict=True)
-    module.train(was_training)
-    everything = collect_results(found, len(loader.dataset), "cpu")  # type: ignore[arg-type]
-    if not everything:
-        return torch.empty(0), torch.empty(0, dtype=torch.int64)
-    return torch.stack([feature for feature, _ in everything]), torch.tensor([label for _, label in everything])
+    bank = F.normalize(bank.float(), dim=1)
+    for part in queries.float().split(chunk):
+        cosine = F.normalize(part, dim=1) @ bank.T
+        near, index = cosine.topk(min(max(ks), len(bank)), dim=1)
+        weights = ((near - near[:, :1]) / temperature).exp()  # the largest is 1: nothing overflows
+        votes = []
+        for k in ks:
+            share = weights[:, :k] / weights[:, :k].sum(1, keepdim=True)
+            if labels.ndim == 2:
+                votes.append(torch.einsum("qk,qkc->qc", share, labels[index[:, :k]].float()))
+            else:
+                votes.append(
+                    torch.zeros(len(part), classes, device=bank.device).scatter_add_(1, labels[index[:, :k]], share)
+                )
+        yield votes
+
+
+def labels_of(dataset: Any) -> Tensor:
+    """The label of every picture, int64 (N,).
+
+    Args:
+        dataset: of mmpretrain, or around one, with one label a picture.
+    """
+    return torch.tensor([int(dataset.get_data_info(i)["gt_label"]) for i in range(len(dataset))])
 
 
 def measure(
@@ -96,7 +111,7 @@ def measure(
     """k-NN accuracy of a model's features; the same numbers on all processes.
 
     Args:
-        model: see :func:`features_of`.
+        model: see :func:`mixedae.engine.features.features_of`.
         bank: labelled pictures that vote.
         queries: pictures to classify.
         ks: see :func:`knn_accuracies`.
@@ -105,11 +120,11 @@ def measure(
     Returns:
         Metrics, in per cent.
     """
-    features, labels = features_of(model, bank)
-    asked, truth = features_of(model, queries)
+    features, asked = (features_of(model, loader) for loader in (bank, queries))
     metrics: list[Any] = [None]
     if is_main_process():
         device = next(model.parameters()).device
+        labels, truth = (labels_of(loader.dataset) for loader in (bank, queries))
         features, labels, asked, truth = (t.to(device) for t in (features, labels, asked, truth))
         metrics[0] = knn_accuracies(features, labels, asked, truth, ks, temperature)
     broadcast_object_list(metrics)

@@ -6,6 +6,7 @@ from mixedae.models.mae import MAE
 from mixedae.models.mixedae import MixedAE
 from mixedae.models.pretrain_vit import MixedAEPretrainViT
 from mixedae.models.pyramid import ViTPyramid
+from mixedae.models.resnet import ResNet
 from mixedae.models.simple_pyramid import SimpleFeaturePyramid
 from mixedae.models.vit import MixedAEViT
 
@@ -17,6 +18,7 @@ __all__ = [
     "MixedAEPretrainHead",
     "MixedAEPretrainViT",
     "MixedAEViT",
+    "ResNet",
     "SimpleFeaturePyramid",
     "ViTPyramid",
 ]

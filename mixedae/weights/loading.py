@@ -1,4 +1,4 @@
-"""Strict loading of pre-trained ViTs, with a report of what happened to every tensor.
+"""Strict loading of pre-trained ViTs and ResNets, with a report of what happened to every tensor.
 
 mmengine loads with ``strict=False``: a checkpoint of another model or of other shapes leaves the weights random, with
 one warning. Here every tensor of the backbone must be found, but for an allow-list that belongs to the recipe.
@@ -18,12 +18,15 @@ from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from mixedae.errors import WeightsError
-from mixedae.weights.formats import to_backbone
+from mixedae.weights.formats import RESNET_MARK, to_backbone, to_resnet
 from mixedae.weights.reading import read_state_dict
 
 ALLOW_MISSING = ("ln2.*", "*.gamma1.*", "*.gamma2.*", "*gamma_[12]", "*relative_position_bias_table", "*.rel_pos_[hw]")
 """What no pre-training gives and a transfer may add: MAE's new norm of averaged patch tokens (fc_norm; ``ln2`` in
 mmpretrain), LayerScale, and the zero-initialised relative positions of the ADE20K and ViTDet recipes."""
+
+ALLOW_MISSING_RESNET = ("*.num_batches_tracked",)
+"""Converted files lack these counts, which BatchNorm with a momentum does not use."""
 
 ALLOW_UNUSED = ("ln1.*", "ln2.*")
 """What a checkpoint may hold although the model has no place for it: final norms that the transfer does without."""
@@ -73,6 +76,9 @@ class LoadReport:
             f"unused {len(self.unexpected)} | not backbone {len(self.dropped)}",
         ]
         lines += [f"  resized: {name} {old} -> {new}" for name, (old, new) in self.resized.items()]
+        if self.dropped:
+            parts = Counter(name.split(".")[0] for name in self.dropped)
+            lines.append("  not backbone: " + ", ".join(f"{name} ({count})" for name, count in parts.items()))
         if self.allowed_missing:
             lines.append(f"  new, as the recipe allows: {_some(self.allowed_missing)}")
         if self.unexpected:
@@ -106,13 +112,14 @@ def load_backbone(
     prefix: str = "backbone.",
     map_location: str | torch.device = "cpu",
 ) -> LoadReport:
-    """Load pre-trained weights into a ViT, all of them or none.
+    """Load pre-trained weights into a ViT or ResNet, all of them or none.
 
     Position embeddings of another grid are interpolated (bicubic, mmpretrain's ``resize_pos_embed``). Files do not say
     their grid: a square number of positions is taken as a square grid, any other number must be the model's own.
 
     Args:
-        model: a ``mmpretrain.VisionTransformer`` or a subclass; of a model with a ``backbone``, that is taken.
+        model: mmpretrain's ``VisionTransformer`` or ``ResNet`` or a subclass; of a model with a ``backbone``, that is
+            taken.
         path: see :func:`mixedae.weights.read_state_dict`.
         allow_missing: patterns (fnmatch) of tensors that may be new, beyond ``ALLOW_MISSING``.
         prefix: where the checkpoint keeps its backbone, if it is of a whole model.
@@ -127,11 +134,12 @@ def load_backbone(
     """
     backbone: Any = getattr(model, "backbone", model)
     content = read_state_dict(path, map_location)
+    target = backbone.state_dict()
+    is_resnet = RESNET_MARK in target
     try:
-        source, format_name = to_backbone(content, prefix)
+        source, format_name = (to_resnet if is_resnet else to_backbone)(content, prefix)
     except WeightsError as error:
         raise WeightsError(f"checkpoint {path}: {error}") from None
-    target = backbone.state_dict()
     new = dict(source)
     resized: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
     if "pos_embed" in source and "pos_embed" in target:
@@ -140,9 +148,12 @@ def load_backbone(
             resized["pos_embed"] = (tuple(source["pos_embed"].shape), tuple(embed.shape))
             new["pos_embed"] = embed
     without_use = ALLOW_UNUSED if getattr(backbone, "with_cls_token", True) else (*ALLOW_UNUSED, "cls_token")
+    may_be_new = ALLOW_MISSING
+    if is_resnet:
+        without_use, may_be_new = (), ALLOW_MISSING_RESNET
 
     missing = [name for name in target if name not in new]
-    allowed = tuple(name for name in missing if _matches(name, (*ALLOW_MISSING, *allow_missing)))
+    allowed = tuple(name for name in missing if _matches(name, (*may_be_new, *allow_missing)))
     extra = [name for name in new if name not in target]
     unused = tuple(name for name in extra if _matches(name, without_use))
     common = [name for name in target if name in new]
@@ -244,7 +255,11 @@ def _some(names: Sequence[str], limit: int = 5) -> str:
 
 
 def outline(tensors: Mapping[str, Tensor]) -> str:
-    """Size of a ViT in words, from its tensors in mmpretrain's names: layers, width, patch."""
+    """Size of a backbone in words, from its tensors in mmpretrain's names: layers, width, patch; a ResNet's blocks."""
+    if RESNET_MARK in tensors:
+        blocks = {".".join(name.split(".")[:2]) for name in tensors if name.startswith("layer")}
+        stages = [sum(block.startswith(f"layer{i}.") for block in blocks) for i in (1, 2, 3, 4)]
+        return f"stages of {'-'.join(map(str, stages))} blocks, stem of width {len(tensors.get('conv1.weight', ()))}"
     layers = {name.split(".")[1] for name in tensors if name.startswith("layers.")}
     projection = tensors.get("patch_embed.projection.weight")
     if projection is None or projection.ndim != 4:

@@ -1,4 +1,4 @@
-"""The initialiser that configs name: ``init_cfg=dict(type='mixedae.PretrainedViT', checkpoint=...)``."""
+"""The initialisers that configs name: ``init_cfg=dict(type='mixedae.PretrainedViT', checkpoint=...)``."""
 
 from collections.abc import Sequence
 
@@ -50,7 +50,7 @@ class PretrainedViT:
         """Load the weights into ``module``, log the report and keep it as ``module.load_report``.
 
         Args:
-            module: a ViT backbone.
+            module: a backbone.
 
         Raises:
             WeightsError: no checkpoint was given, or it does not fit.
@@ -65,4 +65,9 @@ class PretrainedViT:
         module.load_report = report  # type: ignore[assignment]  # nn.Module types its attributes as tensors and modules
         logger.info(str(report), extra={"notice": True})  # a notice reaches even a quiet console
         if hasattr(module, "_params_init_info"):
-            update_init_info(module, init_info=f"PretrainedViT: loaded from {self.checkpoint}")
+            update_init_info(module, init_info=f"{type(self).__name__}: loaded from {self.checkpoint}")
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class PretrainedResNet(PretrainedViT):
+    """The same for a ResNet: checkpoints of MoCo, SimCLR, BYOL and SwAV, torchvision's and mmpretrain's."""

@@ -1,7 +1,7 @@
-"""The pipelines of the eleven small classification sets: linusericsson/ssl-transfer, finetune.py.
+"""The pipelines and parts of the eleven small classification sets: linusericsson/ssl-transfer, finetune.py.
 
 Training: random resized crop to 224 (area 8 to 100 %, bicubic) and flip. Test: short side 224, centre crop, not 256.
-The leaf of a set names its folder, splits and metric.
+The leaf of a set names its folder, what it calls its parts, its numbers of pictures and its metric.
 """
 
 crop_size = 224
@@ -30,12 +30,19 @@ train_dataloader = dict(
     batch_size=batch_size,
     drop_last=True,
     sampler=dict(type="InfiniteSampler", shuffle=True),
-    dataset=dict(pipeline=train_pipeline),
+    dataset=dict(type="mixedae.SmallSet", part="trainval", pipeline=train_pipeline),
 )
 val_dataloader = dict(
     **loader,
     batch_size=128,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(pipeline=test_pipeline),
+    dataset=dict(type="mixedae.SmallSet", part="test", pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
+val_evaluator = dict(type="Accuracy")
+test_evaluator = val_evaluator
+# Merged over a leaf: how hyper-parameters are chosen.
+selection = dict(
+    train_dataloader=dict(dataset=dict(part="train")),
+    val_dataloader=dict(dataset=dict(part="val")),
+)

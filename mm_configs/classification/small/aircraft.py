@@ -5,21 +5,15 @@ tools/train.py mm_configs/classification/small/aircraft.py --cfg-options model.b
 Published (arXiv 2303.17152, Table 2, ViT-B/16, 1600 epochs): MAE 78.2, MixedAE 82.1.
 """
 
-_base_ = "./base.py"
+_base_ = "./mean_per_class.py"
 
 num_classes = 100
-data_root = "{{$MIXEDAE_DATA_AIRCRAFT:data/fgvc-aircraft-2013b}}"
-train_set = dict(type="FGVCAircraft", data_root=data_root, split="trainval")
-test_set = dict(type="FGVCAircraft", data_root=data_root, split="test")
-
-train_dataloader = dict(dataset=train_set)
-val_dataloader = dict(dataset=test_set)
+pictures = dict(
+    dataset=dict(type="FGVCAircraft", data_root="{{$MIXEDAE_DATA_AIRCRAFT:data/fgvc-aircraft-2013b}}"),
+    expected=dict(classes=num_classes, train=3334, val=3333, trainval=6667, test=3333),
+)
+train_dataloader = dict(dataset=pictures)
+val_dataloader = dict(dataset=pictures)
 test_dataloader = val_dataloader
-val_evaluator = dict(type="SingleLabelMetric", items=("recall",), average="macro")  # mean per-class accuracy
-test_evaluator = val_evaluator
 model = dict(head=dict(num_classes=num_classes))
 data_preprocessor = dict(num_classes=num_classes)
-selection = dict(  # its own validation split
-    train_dataloader=dict(dataset=dict(split="train")),
-    val_dataloader=dict(dataset=dict(split="val")),
-)

@@ -10,19 +10,15 @@ Pictures of 32 x 32 are upsampled to 224. The files hold RGB, so channels are no
 _base_ = "./base.py"
 
 num_classes = 10
-data_root = "{{$MIXEDAE_DATA_CIFAR10:data/cifar10}}"
-train_set = dict(type="CIFAR10", data_root=data_root, split="train", download=False)
-test_set = dict(type="CIFAR10", data_root=data_root, split="test", download=False)
-
-train_dataloader = dict(dataset=dict(**train_set, pipeline=_base_.augment))
-val_dataloader = dict(dataset=dict(**test_set, pipeline=_base_.resize))
+pictures = dict(
+    dataset=dict(type="CIFAR10", data_root="{{$MIXEDAE_DATA_CIFAR10:data/cifar10}}", download=False),
+    splits=dict(trainval="train", test="test"),
+    expected=dict(classes=num_classes, trainval=50000, test=10000, each=dict(trainval=5000, test=1000)),
+)
+train_dataloader = dict(dataset=dict(**pictures, pipeline=_base_.augment))
+val_dataloader = dict(dataset=dict(**pictures, pipeline=_base_.resize))
 test_dataloader = val_dataloader
-val_evaluator = dict(type="Accuracy")
-test_evaluator = val_evaluator
 model = dict(head=dict(num_classes=num_classes))
 data_preprocessor = dict(num_classes=num_classes, to_rgb=False)
-held_out = dict(type="mixedae.HeldOutSplit", dataset=train_set)  # 20 % of each class, seed 0
-selection = dict(
-    train_dataloader=dict(dataset=dict(_delete_=True, **held_out, part="train", pipeline=_base_.augment)),
-    val_dataloader=dict(dataset=dict(_delete_=True, **held_out, part="val", pipeline=_base_.resize)),
-)
+linear = dict(train_dataloader=dict(dataset=dict(pipeline=_base_.resize)))
+knn = linear

@@ -8,18 +8,14 @@ Published (arXiv 2303.17152, Table 2, ViT-B/16, 1600 epochs): MAE 75.3, MixedAE 
 _base_ = "./base.py"
 
 num_classes = 47
-data_root = "{{$MIXEDAE_DATA_DTD:data/dtd}}"
-train_set = dict(type="DTD", data_root=data_root, split="trainval")
-test_set = dict(type="DTD", data_root=data_root, split="test")
-
-train_dataloader = dict(dataset=train_set)
-val_dataloader = dict(dataset=test_set)
+pictures = dict(
+    dataset=dict(type="DTD", data_root="{{$MIXEDAE_DATA_DTD:data/dtd}}"),
+    expected=dict(
+        classes=num_classes, train=1880, val=1880, trainval=3760, test=1880, each=dict(train=40, val=40, test=40)
+    ),
+)
+train_dataloader = dict(dataset=pictures)
+val_dataloader = dict(dataset=pictures)
 test_dataloader = val_dataloader
-val_evaluator = dict(type="Accuracy")
-test_evaluator = val_evaluator
 model = dict(head=dict(num_classes=num_classes))
 data_preprocessor = dict(num_classes=num_classes)
-selection = dict(  # its own validation split
-    train_dataloader=dict(dataset=dict(split="train")),
-    val_dataloader=dict(dataset=dict(split="val")),
-)

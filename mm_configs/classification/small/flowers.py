@@ -5,21 +5,15 @@ tools/train.py mm_configs/classification/small/flowers.py --cfg-options model.ba
 Published (arXiv 2303.17152, Table 2, ViT-B/16, 1600 epochs): MAE 96.6, MixedAE 97.1.
 """
 
-_base_ = "./base.py"
+_base_ = "./mean_per_class.py"
 
 num_classes = 102
-data_root = "{{$MIXEDAE_DATA_FLOWERS:data/flowers102}}"
-train_set = dict(type="Flowers102", data_root=data_root, split="trainval")
-test_set = dict(type="Flowers102", data_root=data_root, split="test")
-
-train_dataloader = dict(dataset=train_set)
-val_dataloader = dict(dataset=test_set)
+pictures = dict(
+    dataset=dict(type="Flowers102", data_root="{{$MIXEDAE_DATA_FLOWERS:data/flowers102}}"),
+    expected=dict(classes=num_classes, train=1020, val=1020, trainval=2040, test=6149, each=dict(train=10, val=10)),
+)
+train_dataloader = dict(dataset=pictures)
+val_dataloader = dict(dataset=pictures)
 test_dataloader = val_dataloader
-val_evaluator = dict(type="SingleLabelMetric", items=("recall",), average="macro")  # mean per-class accuracy
-test_evaluator = val_evaluator
 model = dict(head=dict(num_classes=num_classes))
 data_preprocessor = dict(num_classes=num_classes)
-selection = dict(  # its own validation split
-    train_dataloader=dict(dataset=dict(split="train")),
-    val_dataloader=dict(dataset=dict(split="val")),
-)

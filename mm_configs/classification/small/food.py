@@ -8,19 +8,13 @@ Published (arXiv 2303.17152, Table 2, ViT-B/16, 1600 epochs): MAE 84.7, MixedAE 
 _base_ = "./base.py"
 
 num_classes = 101
-data_root = "{{$MIXEDAE_DATA_FOOD:data/food-101}}"
-train_set = dict(type="Food101", data_root=data_root, split="train")
-test_set = dict(type="Food101", data_root=data_root, split="test")
-
-train_dataloader = dict(dataset=train_set)
-val_dataloader = dict(dataset=test_set)
+pictures = dict(
+    dataset=dict(type="Food101", data_root="{{$MIXEDAE_DATA_FOOD:data/food-101}}"),
+    splits=dict(trainval="train", test="test"),
+    expected=dict(classes=num_classes, trainval=75750, test=25250, each=dict(trainval=750, test=250)),
+)
+train_dataloader = dict(dataset=pictures)
+val_dataloader = dict(dataset=pictures)
 test_dataloader = val_dataloader
-val_evaluator = dict(type="Accuracy")
-test_evaluator = val_evaluator
 model = dict(head=dict(num_classes=num_classes))
 data_preprocessor = dict(num_classes=num_classes)
-held_out = dict(type="mixedae.HeldOutSplit", dataset=train_set)  # 20 % of each class, seed 0
-selection = dict(
-    train_dataloader=dict(dataset=dict(_delete_=True, **held_out, part="train", pipeline=_base_.train_pipeline)),
-    val_dataloader=dict(dataset=dict(_delete_=True, **held_out, part="val", pipeline=_base_.test_pipeline)),
-)

@@ -1,5 +1,6 @@
 """A small suite on disk for the fake trainer: configs, cards, suite, data. Run as a script it runs that suite."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from mixedae.benchmark.workspace import Workspace
 
 TRAINER = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
 POLL = 0.02
+AXES = {"lr": [0.1, 0.01], "wd": [0.0, 0.001]}
+KEYS = {"optim_wrapper.optimizer.lr": "lr", "optim_wrapper.optimizer.weight_decay": "wd / lr"}
+SEARCH: dict[str, Any] = {"axes": AXES, "keys": KEYS, "overlay": "selection"}
 
 
 class FakeSuite:
@@ -107,6 +111,33 @@ class FakeSuite:
 
     def comparison(self, **arguments: Any) -> Comparison:
         return compare(self.workspace(need_data=False, **arguments))
+
+
+class SearchedSuite(FakeSuite):
+    """Two rows without pre-training, one task with a search of two by two, one without."""
+
+    def __init__(self, root: Path, scores: dict[str, float | None], **search: Any) -> None:
+        super().__init__(root)
+        self.score(scores)
+        self.write_config("cls", value="cls", scores=str(root / "scores.json"))
+        self.search(**search)
+        (root / "given.pth").write_text("weights")
+        rows = {"random": {"random": True}, "given": {"checkpoint": str(root / "given.pth"), "title": "Given"}}
+        self.write_suite(pretrainings=rows, baseline="random", tasks=["cls"])
+
+    def search(self, **changes: Any) -> None:
+        self.write_card("cls", version=1, splits={"train": 10, "val": 20, "chosen": 5}, selected_on="chosen")
+        card = yaml.safe_load((self.root / "tasks/cls.yaml").read_text())
+        card["search"] = SEARCH | changes
+        if card["search"]["overlay"] is None:
+            del card["selected_on"]
+        self._dump(self.root / "tasks/cls.yaml", card)
+
+    def score(self, scores: dict[str, float | None]) -> None:
+        (self.root / "scores.json").write_text(json.dumps(scores))
+
+    def names(self) -> list[str]:
+        return [cell.name for cell in self.workspace().cells]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -19,43 +20,14 @@ from mixedae.benchmark.render import RENDERERS
 from mixedae.benchmark.report import write_report
 from mixedae.benchmark.results import read_result
 from mixedae.benchmark.search import Search
+from mixedae.benchmark.stats import over_tasks
 from mixedae.benchmark.suites import load_suite
 from mixedae.benchmark.validate import problems_of
 from mixedae.errors import ConfigError
-from tests.benchmark.fake_suite import FakeSuite
+from tests.benchmark.fake_suite import AXES, KEYS, SEARCH, FakeSuite, SearchedSuite
 from tests.benchmark.test_runner import start, wait_for, words
 
-AXES = {"lr": [0.1, 0.01], "wd": [0.0, 0.001]}
-KEYS = {"optim_wrapper.optimizer.lr": "lr", "optim_wrapper.optimizer.weight_decay": "wd / lr"}
-SEARCH: dict[str, Any] = {"axes": AXES, "keys": KEYS, "overlay": "selection"}
 FINAL = Cell("random", "cls", 0)
-
-
-class SearchedSuite(FakeSuite):
-    """Two rows without pre-training, one task with a search of two by two, one without."""
-
-    def __init__(self, root: Path, scores: dict[str, float | None], **search: Any) -> None:
-        super().__init__(root)
-        self.score(scores)
-        self.write_config("cls", value="cls", scores=str(root / "scores.json"))
-        self.search(**search)
-        (root / "given.pth").write_text("weights")
-        rows = {"random": {"random": True}, "given": {"checkpoint": str(root / "given.pth"), "title": "Given"}}
-        self.write_suite(pretrainings=rows, baseline="random", tasks=["cls"])
-
-    def search(self, **changes: Any) -> None:
-        self.write_card("cls", version=1, splits={"train": 10, "val": 20, "chosen": 5}, selected_on="chosen")
-        card = yaml.safe_load((self.root / "tasks/cls.yaml").read_text())
-        card["search"] = SEARCH | changes
-        if card["search"]["overlay"] is None:
-            del card["selected_on"]
-        self._dump(self.root / "tasks/cls.yaml", card)
-
-    def score(self, scores: dict[str, float | None]) -> None:
-        (self.root / "scores.json").write_text(json.dumps(scores))
-
-    def names(self) -> list[str]:
-        return [cell.name for cell in self.workspace().cells]
 
 
 @pytest.fixture
@@ -350,3 +322,44 @@ def test_a_row_from_a_file(tmp_path: Path, journal: Path) -> None:
     assert list(suite.workspace().suite.pretrainings) == ["random", "given", "mine"]
     with pytest.raises(ConfigError, match="small letters"):
         suite.workspace(checkpoints={"My Model": tmp_path / "moved.pth"})
+
+
+# -- the average -------------------------------------------------------------------------------------------------------
+
+
+def test_the_average_needs_every_task_of_a_seed(tmp_path: Path) -> None:
+    tables = {"t": {"source": "S", "columns": {"mean": "m"}, "rows": [{"method": "M", "values": {"mean": 50.0}}]}}
+    suite = FakeSuite(tmp_path, seeds=(0, 1))
+    suite._dump(tmp_path / "published.yaml", {"tables": tables})
+    rows: dict[str, dict[str, object]] = {"random": {"random": True}, "other": {"random": True, "title": "Other"}}
+    rows["other"]["published"] = {"table": "t", "method": "M"}
+    suite.write_config("det", value="other")
+    suite.write_suite(
+        pretrainings=rows,
+        baseline="random",
+        seeds=[0, 1],
+        average={"published": "mean"},
+        published_rows=[{"table": "t", "method": "M"}],
+    )
+    assert suite.run(only="*seed_0")[0] == 0
+    assert suite.run(only="*/cls/seed_1")[0] == 0
+    comparison = suite.comparison()
+    assert [column.name for column in comparison.columns] == ["top-1", "box AP", "average"]
+    for row in comparison.rows[:2]:
+        cls, det, average = row.entries
+        assert average.values == {0: pytest.approx((cls.values[0] + det.values[0]) / 2)}
+        assert average.missing == {1: "1 of 2 tasks are not done"}
+        assert average.spread is not None and average.spread.std is None and average.paired is None
+    other = comparison.rows[1].entries[2]
+    assert other.difference is not None and other.published is not None and other.published.value == 50.0
+    assert comparison.rows[2].entries[2].published is not None
+    assert "average" in RENDERERS["md"](comparison) and "average" in RENDERERS["csv"](comparison)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.dictionaries(st.integers(0, 3), st.floats(0, 100), max_size=4), max_size=4))
+def test_over_tasks_is_the_mean_where_all_are(values: list[dict[int, float]]) -> None:
+    found = over_tasks(values)
+    assert found.keys() == (set.intersection(*map(set, values)) if values else set())
+    for seed, mean in found.items():
+        assert mean == pytest.approx(np.mean([task[seed] for task in values]))

@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="where a dataset is (default: MIXEDAE_DATA_<NAME>, else data/<name>); may be repeated",
+        help="where a dataset is (default: MIXEDAE_DATA_<NAME>, else as its card says, data/<name>); may be repeated",
     )
     common.add_argument(
         "--checkpoint",

@@ -196,15 +196,18 @@ class LiveBoard(Board):
         return Group(*parts)
 
     def _matrix(self) -> Table:
-        """Pre-trainings x kinds; one symbol a seed, and the numbers where there is one seed."""
+        """Pre-trainings x kinds; how far a search is, one symbol a seed, and the numbers where there is one seed."""
         kinds = list(dict.fromkeys(view.cell.kind for view in self.views.values()))
         table = Table("", *kinds, box=None, padding=(0, 2, 0, 0))
         transfers_first = sorted(self.views, key=lambda cell: cell.task is None)  # these are in the suite's order
         for pretraining in dict.fromkeys(cell.pretraining for cell in transfers_first):
             row = [Text(pretraining)]
             for kind in kinds:
-                views = [v for c, v in self.views.items() if (c.pretraining, c.kind) == (pretraining, kind)]
-                text = Text()
+                here = [v for c, v in self.views.items() if (c.pretraining, c.kind) == (pretraining, kind)]
+                views = [view for view in here if view.cell.point is None]
+                points = [view for view in here if view.cell.point is not None]
+                over = sum(view.done or view.state == "diverged" for view in points)
+                text = Text(f"{over}/{len(points)} " if points else "", "dim")
                 for view in views:
                     symbol, style = SYMBOLS[view.state]
                     text.append(symbol, style)

@@ -56,7 +56,8 @@ def _trade_off(workspace: Workspace, comparison: Comparison, done: dict[Cell, An
             said.append(f"{len(points)} published points from {cheapest:g} to {dearest:g} GPU days")
         for row in (row for row in comparison.rows if not row.published_only):
             entry = row.entries[index]
-            if entry.spread is not None:
+            unknown = suite.pretrainings[row.pretraining].checkpoint is not None  # what a file cost
+            if entry.spread is not None and not unknown:
                 at = costs.get(row.pretraining, 0.0) / seconds
                 error = entry.spread.std or 0.0
                 series.append(Series(row.title, [[(at, entry.spread.mean)]], looks[row.title], line=False, error=error))

@@ -18,7 +18,7 @@ from mixedae.benchmark.outcome import Plan, take_over
 from mixedae.benchmark.process import TrainingProcess, terminate
 from mixedae.benchmark.provenance import collect, cores
 from mixedae.benchmark.results import Identity, Result
-from mixedae.benchmark.states import State
+from mixedae.benchmark.states import Known, State
 from mixedae.benchmark.trainer import TRAINER, command_of, environment
 from mixedae.benchmark.views import CellState, CellView
 from mixedae.benchmark.workspace import Workspace
@@ -83,7 +83,8 @@ class SuiteRunner:
         """
         self.started = datetime.now(timezone.utc)
         self.provenance = collect(self.workspace.root)
-        self.views.update({cell: self._look(cell) for cell in cells})
+        known: Known = {}
+        self.views.update({cell: self._look(cell, known) for cell in cells})
         with self._signals(), self.board:
             self.board.begin(self.views, self.workers)
             try:
@@ -107,9 +108,9 @@ class SuiteRunner:
 
     # -- from waiting to running ------------------------------------------------------------------------------------
 
-    def _look(self, cell: Cell) -> CellView:
+    def _look(self, cell: Cell, known: Known | None = None) -> CellView:
         """A cell's view before anything runs: done cells are taken as they are."""
-        state, view = self.workspace.state(cell), CellView(cell)
+        state, view = self.workspace.state(cell, known), CellView(cell)
         if cell in self.force:
             view.note = "runs again: --force"
         elif state.kind == "diverged":

@@ -303,6 +303,12 @@ def test_threads_are_shared_between_workers(tmp_path: Path, journal: Path, monke
     [
         (1, "x\nerror: DataError: data/mini does not exist\n", "DataError: data/mini does not exist"),
         (1, "Traceback\n  File\ntorch.OutOfMemoryError: CUDA\n[W] bye\n", "torch.OutOfMemoryError: CUDA"),
+        (
+            1,
+            "error: NonFiniteLossError: nan\nTraceback\n"
+            "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n=====\ntrain.py FAILED\n",
+            "NonFiniteLossError: nan",
+        ),
         (3, "something odd\n\n", "exit status 3: something odd"),
         (2, "", "exit status 2: no output"),
         (-9, "x", "killed (SIGKILL): the system may have run out of memory"),

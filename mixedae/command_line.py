@@ -2,13 +2,14 @@
 
 import argparse
 import contextlib
+import copy
 import importlib
 import io
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,13 @@ def argument_parser(description: str | None) -> argparse.ArgumentParser:
         "--work-dir", help="where logs, checkpoints and records go (default: work_dirs/<config's name>)"
     )
     parser.add_argument(
+        "--overlay",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="merge this variable of the config over it (such as selection); may be repeated, in order",
+    )
+    parser.add_argument(
         "--cfg-options",
         nargs="+",
         action=DictAction,
@@ -51,11 +59,11 @@ def argument_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def read_config(args: argparse.Namespace) -> "Config":
-    """Read the config and merge what the command line says, in upstream's order: --cfg-options last.
+    """Read the config and merge its overlays; the caller merges --cfg-options last, as upstream does.
 
     Raises:
         LauncherError: a launcher outside its environment.
-        ConfigError: no such file, or an option that nothing reads.
+        ConfigError: no such file, an overlay that the config does not have, or an option that nothing reads.
     """
     variables, _ = LAUNCHERS.get(args.launcher, ((), ""))  # preflight() looks again, after torch is imported
     if missing := [variable for variable in variables if variable not in os.environ]:
@@ -69,11 +77,41 @@ def read_config(args: argparse.Namespace) -> "Config":
     from mmengine.config import Config
 
     cfg = Config.fromfile(args.config)
+    merge_overlays(cfg, args.overlay, args.config)
     check_options(args.cfg_options or {}, set(cfg))
     cfg.launcher = args.launcher
     if args.work_dir or not cfg.get("work_dir"):
         cfg.work_dir = args.work_dir or str(Path("work_dirs") / Path(args.config).stem)
     return cfg
+
+
+def overlays_of(cfg: "Config") -> list[str]:
+    """Names of the variables of a config that can be merged over it: dicts of nothing but what Runner reads."""
+    return [
+        name
+        for name, value in cfg.items()
+        if name not in RUNNER_KEYS and isinstance(value, dict) and value and set(value) <= RUNNER_KEYS
+    ]
+
+
+def merge_overlays(cfg: "Config", names: Iterable[str], path: str | Path) -> None:
+    """Merge variables of a config over it, in order, each as it stands in the file.
+
+    Args:
+        cfg: the config, which is changed.
+        names: such as ``selection``.
+        path: the config's, for the message.
+
+    Raises:
+        ConfigError: the config has no such overlay.
+    """
+    known = overlays_of(cfg)
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(known) or 'none'}"
+            raise ConfigError(f"{path} has no overlay `{name}`; {hint}")
+        cfg.merge_from_dict(copy.deepcopy(cfg[name].to_dict()))  # merging takes `_delete_` out of what it is given
 
 
 def check_options(options: dict, keys: set[str]) -> None:

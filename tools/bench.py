@@ -24,7 +24,15 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="where a dataset is (default: MIXEDAE_DATA_<NAME>, else data/<name>); may be repeated",
+        help="where a dataset is (default: MIXEDAE_DATA_<NAME>, else as its card says, data/<name>); may be repeated",
+    )
+    common.add_argument(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="start a row from this file: one of the suite's in place of its pre-training, or a row of a new name; "
+        "remembered with the suite's folder; may be repeated",
     )
     common.add_argument(
         "--limit",

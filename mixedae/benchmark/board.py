@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mixedae.benchmark.suites import Cell
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.views import CellState, CellView, duration, time_left
 
 SYMBOLS: dict[CellState, tuple[str, str]] = {
@@ -18,6 +18,7 @@ SYMBOLS: dict[CellState, tuple[str, str]] = {
     "elsewhere": ("◌", "cyan"),
     "done": ("✓", "green"),
     "cached": ("✓", "green"),
+    "diverged": ("≁", "yellow"),
     "failed": ("✗", "bold red"),
     "blocked": ("–", "red"),
 }
@@ -58,6 +59,8 @@ class Board:
         for state, word in (("running", "running"), ("elsewhere", "in another process"), ("waiting", "waiting")):
             if count := states.count(state):  # type: ignore[arg-type]
                 parts.append(f"{count} {word}")
+        if diverged := states.count("diverged"):
+            parts.append(f"{diverged} diverged")
         if failed := states.count("failed"):
             parts.append(f"{failed} failed")
         if blocked := states.count("blocked"):
@@ -76,7 +79,7 @@ def describe(view: CellView) -> str:
         return f"start   {view.cell.name}{note}"
     if view.state in ("done", "cached"):
         return f"done    {view.cell.name}: {view.numbers or 'checkpoint'} ({duration(view.seconds)})"
-    if view.state in ("failed", "blocked"):
+    if view.state in ("failed", "blocked", "diverged"):
         return f"{view.state:7s} {view.cell.name}: {view.reason}"
     return f"{view.state:7s} {view.cell.name}{note}"
 
@@ -193,15 +196,18 @@ class LiveBoard(Board):
         return Group(*parts)
 
     def _matrix(self) -> Table:
-        """Pre-trainings x kinds; one symbol a seed, and the numbers where there is one seed."""
+        """Pre-trainings x kinds; how far a search is, one symbol a seed, and the numbers where there is one seed."""
         kinds = list(dict.fromkeys(view.cell.kind for view in self.views.values()))
         table = Table("", *kinds, box=None, padding=(0, 2, 0, 0))
         transfers_first = sorted(self.views, key=lambda cell: cell.task is None)  # these are in the suite's order
         for pretraining in dict.fromkeys(cell.pretraining for cell in transfers_first):
             row = [Text(pretraining)]
             for kind in kinds:
-                views = [v for c, v in self.views.items() if (c.pretraining, c.kind) == (pretraining, kind)]
-                text = Text()
+                here = [v for c, v in self.views.items() if (c.pretraining, c.kind) == (pretraining, kind)]
+                views = [view for view in here if view.cell.point is None]
+                points = [view for view in here if view.cell.point is not None]
+                over = sum(view.done or view.state == "diverged" for view in points)
+                text = Text(f"{over}/{len(points)} " if points else "", "dim")
                 for view in views:
                     symbol, style = SYMBOLS[view.state]
                     text.append(symbol, style)

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from mixedae.benchmark.schema import Strict, load_yaml
+from mixedae.benchmark.search import Search
 from mixedae.errors import ConfigError, ResultsError
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+HELD_OUT = "held_out"
 PRETRAIN = "pretrain"  # the folder of a pre-training cell, hence no name for a task
 
 
@@ -33,11 +35,13 @@ class DataPart(Strict):
         name: data root (``mini``, ``imagenet``, ...); ``--data NAME=DIR`` or ``MIXEDAE_DATA_<NAME>`` says where it is.
         paths: files and folders below the root. Empty: all of it.
         layout: how they must lie.
+        folder: where they are looked for, relative to the repository's root; default ``data/<name>``.
     """
 
     name: Name
     paths: tuple[str, ...] = ()
     layout: Layout | None = None
+    folder: str | None = None
 
 
 class Metric(Strict):
@@ -95,11 +99,14 @@ class TaskCard(Strict):
         data: what is read.
         splits: pictures in each split, as the recipe uses them.
         evaluated_on: the split that the numbers are measured on.
-        selected_on: the split, held out from the training data, that settings were chosen on, if any were.
+        selected_on: the split, held out from the training data, that settings were chosen on, if any were;
+            ``held_out`` is drawn from the training data by the recipe and has no count of its own.
         metrics: what is measured; one training may yield several numbers.
         protocol: what is trained, in one sentence.
         version: raised whenever a change moves the numbers; a part of the cache key.
         recipe: config path, relative to the repository's root.
+        overlays: variables of the recipe that are merged over it, in order.
+        search: the hyper-parameters that are chosen for every pre-training by itself.
     """
 
     name: Name
@@ -113,12 +120,14 @@ class TaskCard(Strict):
     protocol: str
     version: Annotated[int, Field(ge=1)]
     recipe: str
+    overlays: tuple[str, ...] = ()
+    search: Search | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "TaskCard":
         if self.evaluated_on not in self.splits:
             raise ConfigError(f"evaluated_on names `{self.evaluated_on}`, the splits are {', '.join(self.splits)}")
-        if self.selected_on is not None and self.selected_on not in self.splits:
+        if self.selected_on not in (None, HELD_OUT, *self.splits):
             raise ConfigError(f"selected_on names `{self.selected_on}`, the splits are {', '.join(self.splits)}")
         if self.selected_on == self.evaluated_on:
             raise ConfigError(f"settings chosen on `{self.evaluated_on}` cannot be measured on it; hold out other data")
@@ -126,7 +135,29 @@ class TaskCard(Strict):
             raise ConfigError("two metrics have the same key")
         if self.name == PRETRAIN:
             raise ConfigError(f"`{PRETRAIN}` is the folder of pre-training cells; choose another name")
+        if self.search is not None:
+            self.check_search(self.search)
         return self
+
+    def check_search(self, search: Search) -> None:
+        """Check that the card says which pictures a search chooses on.
+
+        Raises:
+            ConfigError: it names a split and the search holds none out, or the other way round.
+        """
+        if search.overlay is not None and self.selected_on is None:
+            raise ConfigError(
+                f"{self.name}: a search by `{search.overlay}` needs selected_on, the split that it holds out"
+            )
+        if search.overlay is None and self.selected_on is not None:
+            raise ConfigError(
+                f"{self.name}: a search without an overlay chooses on `{self.evaluated_on}`, not on the card's "
+                f"selected_on `{self.selected_on}`"
+            )
+
+    def measured_on(self, point: bool) -> str:
+        """The split that a training is measured on: a point of a search, or what is reported."""
+        return self.selected_on if point and self.selected_on is not None else self.evaluated_on
 
 
 def load_card(path: Path) -> TaskCard:

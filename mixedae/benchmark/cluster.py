@@ -1,8 +1,8 @@
 """Cells as jobs of a cluster: submitit sends them to Slurm, or runs them as processes of this machine.
 
 Every job runs the ordinary harness for one cell, so that locks, adoption, retries and results are the same as locally.
-A transfer's job waits for that of its pre-training: by Slurm's own dependency, or, where the cluster has none, by being
-sent when the pre-training is done.
+A transfer's job waits for that of its pre-training and for those of its search: by Slurm's own dependency, or, where
+the cluster has none, by being sent when they have ended. Which point of a search it trains it finds out when it runs.
 """
 
 import time
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from mixedae.benchmark.board import Board
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.files import read_json, write_json
 from mixedae.benchmark.launch import Launch
 from mixedae.benchmark.results import PROGRESS
-from mixedae.benchmark.runner import TRAINER, SuiteRunner
-from mixedae.benchmark.suites import Cell, load_suite
+from mixedae.benchmark.runner import SuiteRunner
+from mixedae.benchmark.suites import load_suite
+from mixedae.benchmark.trainer import TRAINER
 from mixedae.benchmark.workspace import Workspace
 from mixedae.errors import LauncherError
 
@@ -32,7 +34,7 @@ class CellJob:
         suite: the suite's file.
         folder: the suite's folder, without the suffix of a limit.
         cell: which of its cells.
-        data, limit, launch, trainer, retries, force: as for :class:`SuiteRunner` and its workspace.
+        data, checkpoints, limit, launch, trainer, retries, force: as for :class:`SuiteRunner` and its workspace.
     """
 
     suite: Path
@@ -40,6 +42,7 @@ class CellJob:
     cell: Cell
     root: Path
     data: dict[str, Path] = field(default_factory=dict)
+    checkpoints: dict[str, Path] = field(default_factory=dict)
     limit: int | None = None
     launch: Launch = field(default_factory=Launch)
     trainer: tuple[str, ...] = TRAINER
@@ -55,16 +58,24 @@ class CellJob:
         if _rank() > 0:  # torchrun starts the other nodes' processes from the first node
             return ""
         workspace = Workspace(
-            load_suite(self.suite), self.folder, self.data, (self.cell.seed,), self.root, True, self.limit, self.launch
+            load_suite(self.suite),
+            self.folder,
+            self.data,
+            (self.cell.seed,),
+            self.root,
+            limit=self.limit,
+            launch=self.launch,
+            checkpoints=self.checkpoints,
         )
-        parent = workspace.suite.parent_of(self.cell)
-        if parent is not None and (state := workspace.state(parent)).kind != "done":
-            raise LauncherError(f"{self.cell.name}: its pre-training is not done: {state.reason}")
-        cells = [*([parent] if parent else []), self.cell]
+        if (state := workspace.state(self.cell)).kind in ("waiting", "blocked"):
+            raise LauncherError(f"{self.cell.name}: {state.reason}")
+        cells = workspace.suite.select(workspace.cells, self.cell.name)
         force = [self.cell] if self.force else []
         runner = SuiteRunner(workspace, Board(), self.trainer, retries=self.retries, force=force)
         runner.run(cells)
         view = runner.views[self.cell]
+        if view.state == "diverged":
+            return view.reason
         if not view.done:
             raise LauncherError(f"{self.cell.name}: {view.reason or 'interrupted'}")
         return view.numbers
@@ -97,16 +108,19 @@ class ClusterRunner(SuiteRunner):
         for cell, view in self.views.items():
             if view.state != "waiting" or cell in self._jobs:
                 continue
-            parent = self.suite.parent_of(cell)
-            before = self.views[parent] if parent is not None else None
-            if before is not None and before.state in ("failed", "blocked"):
-                self._fail(cell, f"not run: pre-training failed ({before.reason})", blocked=True)
-            elif before is None or before.done or (self.workspace.launch.cluster == "slurm" and parent in self._jobs):
-                self._jobs[cell] = self._find(cell) or self._send(cell, None if not before or before.done else parent)
+            needs = self.suite.needs_of(cell)
+            before = [need for need in needs if self.views[need].open]
+            if reason := self._blocked(needs):
+                self._fail(cell, reason, blocked=True)
+            elif not before or (
+                self.workspace.launch.cluster == "slurm" and all(need in self._jobs for need in before)
+            ):
+                self._jobs[cell] = self._find(cell) or self._send(cell, before)
 
-    def _send(self, cell: Cell, parent: Cell | None) -> Any:
+    def _send(self, cell: Cell, before: Sequence[Cell]) -> Any:
         workspace = self.workspace
-        more = {"dependency": f"afterok:{self._jobs[parent].job_id}", "kill-on-invalid-dep": "yes"} if parent else {}
+        jobs = ":".join(str(self._jobs[need].job_id) for need in before)
+        more = {"dependency": f"afterok:{jobs}", "kill-on-invalid-dep": "yes"} if jobs else {}
         if workspace.launch.cluster == "slurm":
             self._executor.update_parameters(slurm_additional_parameters=more)
         job = self._executor.submit(
@@ -116,6 +130,7 @@ class ClusterRunner(SuiteRunner):
                 cell=cell,
                 root=workspace.root,
                 data=workspace.data.given,
+                checkpoints=workspace.checkpoints,
                 limit=workspace.limit,
                 launch=workspace.launch,
                 trainer=self.trainer,
@@ -154,11 +169,15 @@ class ClusterRunner(SuiteRunner):
                 continue
             self.workspace.forget()
             state = self.workspace.state(cell)
-            if state.kind == "done" and state.result is not None:
+            if state.kind in ("done", "diverged") and state.result is not None:
                 self._close(cell, state.result)
+            elif state.kind == "diverged":
+                self._end(cell, "diverged", state.reason)
             else:
                 why = (
-                    state.reason if state.kind == "failed" else f"job {job.job_id} ended ({job.state}) without a result"
+                    state.reason
+                    if state.kind in ("failed", "blocked")
+                    else f"job {job.job_id} ended ({job.state}) without a result"
                 )
                 self._fail(cell, why)
 

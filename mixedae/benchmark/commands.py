@@ -3,6 +3,7 @@
 from argparse import Namespace
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -10,10 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from mixedae.benchmark.cards import load_card
+from mixedae.benchmark.cells import Cell, matching
 from mixedae.benchmark.data import parse_roots
 from mixedae.benchmark.launch import Launch, parse_slurm
 from mixedae.benchmark.schema import explain
-from mixedae.benchmark.suites import BENCHMARK, Cell, Suite, load_suite
+from mixedae.benchmark.states import Known
+from mixedae.benchmark.suites import BENCHMARK, Suite, load_suite
 from mixedae.benchmark.workspace import Workspace
 from mixedae.errors import ConfigError
 
@@ -41,6 +44,21 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
     return seeds
 
 
+def parse_checkpoints(arguments: list[str]) -> dict[str, Path]:
+    """Read ``NAME=FILE`` arguments.
+
+    Raises:
+        ConfigError: an argument has another form.
+    """
+    files = {}
+    for argument in arguments:
+        name, equals, file = argument.partition("=")
+        if not equals or not name or not file:
+            raise ConfigError(f"--checkpoint {argument}: expected NAME=FILE")
+        files[name] = Path(file).absolute()
+    return files
+
+
 def _workspace(
     args: Namespace, suite: Suite, need_data: bool = True, disk_seeds: bool = False, launch: Launch | None = None
 ) -> Workspace:
@@ -48,11 +66,13 @@ def _workspace(
     seeds, data = parse_seeds(args.seeds), parse_roots(args.data, suite)
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit {args.limit}: expected a number of iterations, at least 1")
-    workspace = Workspace(suite, folder, data, seeds, need_data=need_data, limit=args.limit, launch=launch)
+    given: dict[str, Any] = {"need_data": need_data, "limit": args.limit, "launch": launch}
+    given["checkpoints"] = parse_checkpoints(args.checkpoint)
+    workspace = Workspace(suite, folder, data, seeds, **given)
     if seeds is None and disk_seeds:
         found = {int(path.parent.name[5:]) for path in workspace.folder.glob("*/*/seed_*/result.json")}
         seeds = tuple(sorted(found | set(suite.seeds)))
-        workspace = Workspace(suite, folder, data, seeds, need_data=need_data, limit=args.limit, launch=launch)
+        workspace = Workspace(suite, folder, data, seeds, **given)
     return workspace
 
 
@@ -91,10 +111,10 @@ def do_ls(args: Namespace, console: Console) -> int:
 
 def do_validate(args: Namespace, console: Console) -> int:
     """Check a suite's cards, configs and data; every problem is printed."""
-    from mixedae.benchmark.validate import check_data, check_recipes
+    from mixedae.benchmark.validate import problems_of
 
     workspace = _workspace(args, load_suite(find_suite(args.suite)))
-    problems = check_recipes(workspace, workspace.cells) + check_data(workspace, workspace.cells)
+    problems = problems_of(workspace, workspace.cells)
     for problem in problems:
         console.print(f"error: {type(problem).__name__}: {problem}", markup=False, highlight=False, soft_wrap=True)
     if not problems:
@@ -107,17 +127,18 @@ def do_run(args: Namespace, console: Console) -> int:
     from mixedae.benchmark.board import make_board
     from mixedae.benchmark.cluster import ClusterRunner
     from mixedae.benchmark.runner import SuiteRunner
-    from mixedae.benchmark.validate import check_data, check_recipes
+    from mixedae.benchmark.validate import problems_of
 
     workspace = _workspace(args, load_suite(find_suite(args.suite)), launch=parse_launch(args))
     cells = workspace.suite.select(workspace.cells, args.only)
-    for problem in check_recipes(workspace, cells) + check_data(workspace, cells):
+    for problem in problems_of(workspace, cells):
         raise problem
-    force = workspace.suite.matching(workspace.cells, args.only) if args.force else ()
+    force = matching(workspace.cells, args.only) if args.force else ()
     if args.dry_run:
         return _dry_run(workspace, cells, console, set(force))
     workspace.remember_roots()
     workspace.remember_launch()
+    workspace.remember_checkpoints()
     _warn(workspace, [cell for cell in cells if cell not in force], console)
     kind = ClusterRunner if workspace.launch.kind == "slurm" else SuiteRunner
     runner = kind(workspace, make_board(console, workspace.title), force=force, retries=args.retries)
@@ -135,7 +156,8 @@ def _warn(workspace: Workspace, cells: list[Cell], console: Console) -> None:
     from mixedae.benchmark.footnotes import code_notes
     from mixedae.benchmark.provenance import code_version
 
-    states = {cell: workspace.state(cell) for cell in cells}
+    known: Known = {}
+    states = {cell: workspace.state(cell, known) for cell in cells}
     results = {cell: state.result for cell, state in states.items() if state.kind == "done" and state.result}
     for note in code_notes(results, code_version(workspace.root)):
         console.print(f"note: {note} --force makes cells again.", markup=False, highlight=False, soft_wrap=True)
@@ -144,15 +166,20 @@ def _warn(workspace: Workspace, cells: list[Cell], console: Console) -> None:
 def _dry_run(workspace: Workspace, cells: list[Cell], console: Console, force: set[Cell]) -> int:
     """Print each cell, whether it is cached, and what it would run."""
     table = Table("cell", "state", "batch", "precision", "recipe", box=None)
-    count = 0
+    count, known = 0, Known()
     for cell in cells:
-        state, recipe = workspace.state(cell), workspace.recipe(cell)
-        cached = state.kind == "done" and cell not in force
+        state, recipe, variant = (
+            workspace.state(cell, known),
+            workspace.recipe(cell, known),
+            workspace.variant(cell, known),
+        )
+        cached = state.kind in ("done", "diverged") and cell not in force
         count += not cached
-        what = "cached" if cached else f"to run: {state.reason or '--force'}"
+        what = f"cached{': diverged' if state.kind == 'diverged' else ''}"
+        what = what if cached else f"to run: {state.reason or '--force'}"
         batch = str(recipe.batch * workspace.launch.world_size)
-        row = (cell.name, what, batch, recipe.precision, workspace.suite.config_of(cell))
-        table.add_row(*map(Text, row))
+        changes = [f"+ {name}" for name in variant.overlays] + [f"{key}={value}" for key, value in recipe.options]
+        table.add_row(*map(Text, (cell.name, what, batch, recipe.precision, " ".join([variant.config, *changes]))))
     console.print(table)
     console.print(f"{count} cells to run, in {workspace.folder}", highlight=False, soft_wrap=True)
     return 0

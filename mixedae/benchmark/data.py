@@ -45,7 +45,7 @@ def variable(name: str) -> str:
 
 
 class DataRoots:
-    """Folders of the data by name: what the command line says, else ``MIXEDAE_DATA_<NAME>``, else ``data/<name>``.
+    """Folders of the data by name: what the command line says, else ``MIXEDAE_DATA_<NAME>``, else the part's own place.
 
     Args:
         given: name to folder.
@@ -63,10 +63,11 @@ class DataRoots:
         """Look at the files again at the next :meth:`fingerprint`."""
         self._fingerprints.clear()
 
-    def __getitem__(self, name: str) -> Path:
-        if name in self.given:
-            return self.given[name]
-        return self.root / os.environ.get(variable(name), f"data/{name}")
+    def root_of(self, part: DataPart) -> Path:
+        """Where a part's data is."""
+        if part.name in self.given:
+            return self.given[part.name]
+        return self.root / os.environ.get(variable(part.name), part.folder or f"data/{part.name}")
 
     def environment(self) -> dict[str, str]:
         """What the child processes need: the folders that were given, as variables."""
@@ -78,7 +79,7 @@ class DataRoots:
         Raises:
             DataError: one is absent or an empty folder.
         """
-        root = self[part.name]
+        root = self.root_of(part)
         paths = [root / path for path in part.paths] or [root]
         for path in paths:
             if not path.exists() or (path.is_dir() and not any(path.iterdir())):
@@ -100,7 +101,7 @@ class DataRoots:
         if part.layout is not None:
             from mixedae.datasets.verify import check_layout
 
-            check_layout(part.layout.kind, self[part.name] / part.layout.folder, part.layout.splits)
+            check_layout(part.layout.kind, self.root_of(part) / part.layout.folder, part.layout.splits)
 
     def fingerprint(self, part: DataPart) -> str:
         """sha256 over names and contents of what ``part`` names; remembered while names, sizes and times stay.

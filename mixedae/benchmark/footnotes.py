@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
+from mixedae.benchmark.cells import Cell
+from mixedae.benchmark.entries import Entry, Row
 from mixedae.benchmark.provenance import code_version
 from mixedae.benchmark.results import Result
-from mixedae.benchmark.suites import Cell
-from mixedae.benchmark.table import Entry, Row
+from mixedae.benchmark.search import Choice
 from mixedae.benchmark.workspace import Workspace
 
 
@@ -17,7 +18,9 @@ def footnotes(
     notes = [
         *suite.notes,
         *_statistics(workspace, rows),
-        *_selection(workspace),
+        *_selection(workspace, rows),
+        *_average(workspace),
+        *_files(workspace),
         *_data(workspace, results),
         *_cells(workspace, results),
         *code_notes(results, code_version(workspace.root)),
@@ -47,6 +50,7 @@ def _statistics(workspace: Workspace, rows: list[Row]) -> Iterable[str]:
 
 def _unpaired(workspace: Workspace, rows: list[Row]) -> Iterable[str]:
     tasks = [card.title for card in workspace.suite.cards.values() for _ in card.metrics]
+    tasks += ["average"] if workspace.suite.average else []
     by_reason: dict[str, list[str]] = {}
     for row in rows:
         for task, entry in zip(tasks, row.entries, strict=True):
@@ -60,13 +64,52 @@ def _why(entry: Entry) -> str:
     return f"{'Some seeds have no' if entry.paired else 'No'} paired test: {entry.unpaired}"
 
 
-def _selection(workspace: Workspace) -> Iterable[str]:
-    for card in workspace.suite.cards.values():
-        if card.selected_on is not None:
-            yield (
-                f"{card.title}: settings were chosen on `{card.selected_on}`, held out from the training data, never "
-                f"on `{card.evaluated_on}`, which the numbers are measured on."
-            )
+def _selection(workspace: Workspace, rows: list[Row]) -> Iterable[str]:
+    """How settings were chosen: by a search, whose choices are listed row by row, or before."""
+    columns = [(task, index) for task, card in workspace.suite.cards.items() for index, _ in enumerate(card.metrics)]
+    for task, card in workspace.suite.cards.items():
+        search = workspace.suite.search_of(task)
+        if search is None:
+            if card.selected_on is not None:
+                yield (
+                    f"{card.title}: settings were chosen on `{card.selected_on}`, held out from the training data, "
+                    f"never on `{card.evaluated_on}`, which the numbers are measured on."
+                )
+            continue
+        entries = [(row.title, row.entries[columns.index((task, 0))]) for row in rows]
+        if chosen := [f"{title} {chosen_text(entry.choices)}" for title, entry in entries if entry.choices]:
+            where = f"`{card.selected_on}`, never on `{card.evaluated_on}`"
+            where = where if search.overlay else "the pictures that are reported, so the numbers flatter"
+            yield f"{card.title}, chosen on {where}: {'; '.join(chosen)}."
+        if search.halving:
+            yield "halving: only the last two points of a search were trained with all steps (successive halving)."
+
+
+def chosen_text(choices: dict[int, Choice]) -> str:
+    """``lr-0.01_wd-0 (88.1, 20 points)``; each seed's where there are several."""
+    texts = {}
+    for seed, choice in choices.items():
+        diverged = f", {choice.diverged} diverged" if choice.diverged else ""
+        halving = ", halving" if choice.halving else ""
+        texts[seed] = f"{choice.point} ({choice.score:.1f}, {choice.points} points{diverged}{halving})"
+    return ", ".join(f"seed {seed}: {text}" if len(texts) > 1 else text for seed, text in texts.items())
+
+
+def _average(workspace: Workspace) -> Iterable[str]:
+    if workspace.suite.average is not None:
+        yield (
+            f"average: mean of {len(workspace.suite.cards)} tasks, each by its first metric, where all are done. Its ± "
+            "is over seeds alone, of the same tasks; its Δ has no test."
+        )
+
+
+def _files(workspace: Workspace) -> Iterable[str]:
+    """Rows whose pre-training is a file: what the table cannot know of them."""
+    suite = workspace.suite
+    rows = [suite.distinct_title(name) for name, row in suite.pretrainings.items() if row.checkpoint is not None]
+    if rows:
+        seeds = "; seeds repeat the transfers alone" if len({cell.seed for cell in workspace.cells}) > 1 else ""
+        yield f"From a checkpoint file, whose pre-training is not known here: {', '.join(rows)}{seeds}."
 
 
 def _data(workspace: Workspace, results: dict[Cell, Result]) -> Iterable[str]:
@@ -112,7 +155,7 @@ def _epochs(workspace: Workspace, epochs: dict[str, float | None]) -> Iterable[s
     suite = workspace.suite
     for name, pretraining in suite.pretrainings.items():
         ref, ours = pretraining.published, epochs[name]
-        if ref is not None and ours is not None and ours != ref.epochs:
+        if ref is not None and None not in (ours, ref.epochs) and ours != ref.epochs:
             yield f"{suite.distinct_title(name)}: published at {ref.epochs} epochs, ours has {ours:g}; not compared."
         base = suite.baseline_of(name)
         if base and pretraining.config and epochs[base] != ours:

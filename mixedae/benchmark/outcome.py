@@ -1,15 +1,29 @@
 """From an ended run to its result: what was measured, checked against what was planned."""
 
+import os
+import shutil
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from mixedae.benchmark.attempt import attempted, attempted_by
+from mixedae.benchmark.attempt import attempted, attempted_by, clear
 from mixedae.benchmark.cards import TaskCard
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.process import failure_reason
-from mixedae.benchmark.results import LOG, RECORD, RESULT, Checkpoint, Identity, Provenance, Result, read_record
-from mixedae.benchmark.suites import Cell
+from mixedae.benchmark.results import (
+    LOG,
+    OUTCOMES,
+    RECORD,
+    RESULT,
+    Checkpoint,
+    Identity,
+    Provenance,
+    Result,
+    read_record,
+    read_result,
+)
+from mixedae.benchmark.workspace import Workspace
 from mixedae.errors import MixedAEError, ResultsError
 
 
@@ -25,6 +39,7 @@ class Plan:
         folder: where it lands.
         command: what is run.
         config: its recipe.
+        overlays, options: what is merged over the recipe.
         provenance: code, packages, hardware.
         resumed: whether it goes on from an earlier attempt's checkpoint.
         begun_by: the code and machine of that attempt.
@@ -37,6 +52,8 @@ class Plan:
     folder: Path
     command: tuple[str, ...]
     config: str
+    overlays: tuple[str, ...]
+    options: tuple[tuple[str, Any], ...]
     provenance: Provenance
     resumed: bool = False
     begun_by: Provenance | None = None
@@ -111,8 +128,8 @@ class Plan:
             from mixedae.benchmark.outcomes import describe_outcomes  # numpy
 
             found["values"] = {metric.key: metric.read(record.metrics) for metric in self.card.metrics}
-            expected = self.card.splits[self.card.evaluated_on]
-            if record.num_val_images not in (None, expected):
+            expected = self.card.splits.get(self.card.measured_on(self.cell.point is not None))
+            if expected is not None and record.num_val_images not in (None, expected):
                 notes.append(f"measured on {record.num_val_images} images; the card says {expected}")
             try:
                 found["outcomes"] = describe_outcomes(self.folder, record.metrics)
@@ -126,6 +143,9 @@ class Plan:
             pretraining=self.cell.pretraining,
             task=self.cell.task,
             seed=self.cell.seed,
+            point=self.cell.point,
+            overlays=self.overlays,
+            options=dict(self.options),
             identity=self.identity,
             key=self.identity.key,
             elapsed_s=round(seconds, 2),
@@ -136,3 +156,32 @@ class Plan:
             finished=datetime.now(timezone.utc),
             **found,
         )
+
+
+def take_over(workspace: Workspace, point: Cell, cell: Cell) -> Result:
+    """Make the result of a search's best point that of the task, where the search held out no pictures.
+
+    Args:
+        workspace: the suite and its folder.
+        point: the best point.
+        cell: the task's cell, whose lock the caller holds.
+
+    Raises:
+        ResultsError: the point's result is gone, or the cell's folder holds foreign files.
+    """
+    result = read_result(workspace.dir(point))
+    if result is None or result.identity != workspace.identity(cell):
+        raise ResultsError(f"{point.name} changed meanwhile; start the suite again")
+    folder = workspace.dir(cell)
+    clear(folder)
+    for name in (RECORD, OUTCOMES, LOG):
+        if (workspace.dir(point) / name).is_file():
+            shutil.copy2(workspace.dir(point) / name, folder)
+    checkpoint = result.checkpoint
+    if checkpoint is not None:
+        checkpoint = checkpoint.model_copy(
+            update={"file": os.path.relpath(workspace.dir(point) / checkpoint.file, folder)}
+        )
+    taken = result.model_copy(update={"point": None, "checkpoint": checkpoint})
+    taken.write(folder)
+    return taken

@@ -19,6 +19,7 @@ LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
 # What the tools print for a named error, and the last line of a Python traceback.
 ERROR_LINE = re.compile(r"^(?:error: )?((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*)$")
+LAUNCHER = "torch.distributed.elastic."  # its errors
 
 
 def _die_with_parent() -> None:
@@ -105,8 +106,8 @@ def failure_reason(status: int, log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 65536))
         lines = file.read().decode(errors="replace").splitlines()
-    for line in reversed(lines):
-        if found := ERROR_LINE.match(line.strip()):
-            return found.group(1)[:500]
+    found = [match.group(1)[:500] for line in reversed(lines) if (match := ERROR_LINE.match(line.strip()))]
+    if found:  # torchrun reports behind the error of a process that one failed
+        return next((reason for reason in found if not reason.startswith(LAUNCHER)), found[0])
     last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
     return f"exit status {status}: {last[:300]}"

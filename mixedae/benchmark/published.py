@@ -68,11 +68,14 @@ class PublishedTable(Strict):
 
 
 class PublishedRef(Strict):
-    """A pre-training's counterpart in a published table; it only counts where the epochs are the same."""
+    """A pre-training's counterpart in a published table.
+
+    It only counts where the epochs are the same, or where the table does not print them.
+    """
 
     table: str
     method: str
-    epochs: Annotated[int, Field(gt=0)]
+    epochs: Annotated[int, Field(gt=0)] | None = None
 
 
 class Published(Strict):
@@ -93,7 +96,8 @@ class Published(Strict):
             if (row.method, row.epochs) == (ref.method, ref.epochs):
                 return table, row
         known = ", ".join(f"{row.method} {row.epochs or ''}".strip() for row in table.rows)
-        raise ConfigError(f"{ref.table} has no row `{ref.method} {ref.epochs}`; it has {known}")
+        wanted = f"{ref.method} {ref.epochs or ''}".strip()
+        raise ConfigError(f"{ref.table} has no row `{wanted}`; it has {known}")
 
 
 def load_published(path: Path) -> Published:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixedae.benchmark.variants import Variant
+from mixedae.command_line import overlays_of
 from mixedae.errors import ConfigError
 
 DATA_PREFIX = "MIXEDAE_DATA_"
@@ -39,6 +41,8 @@ class Recipe:
         loader_batch: images that one process reads at a time.
         epochs: passes over the training data; None where the recipe counts iterations.
         validates: whether it has a validation.
+        saves: whether it saves checkpoints.
+        options: key of the config to value, what its variant sets.
     """
 
     hash: str
@@ -47,6 +51,8 @@ class Recipe:
     loader_batch: int = 0
     epochs: int | None = None
     validates: bool = False
+    saves: bool = False
+    options: tuple[tuple[str, Any], ...] = ()
 
 
 @contextmanager
@@ -98,11 +104,11 @@ def limit_options(recipe: Recipe, limit: int, processes: int = 1) -> list[str]:
     return [*options, *([f"val_dataloader.dataset.indices={images}"] if recipe.validates else [])]
 
 
-def resolve(path: Path) -> Recipe:
-    """Resolve a config (bases, variables) and take what the cache key needs. Imports mmengine.config, but no torch.
+def read_config(path: Path) -> Any:
+    """Read a config (bases, variables); imports mmengine.config, but no torch.
 
     Raises:
-        ConfigError: the file is absent, does not parse, or has no train_dataloader.
+        ConfigError: the file is absent or does not parse.
     """
     if not path.is_file():
         raise ConfigError(f"config {path} does not exist")
@@ -110,13 +116,38 @@ def resolve(path: Path) -> Recipe:
 
     try:
         with _default_data_roots():
-            tree = Config.fromfile(path, import_custom_modules=False).to_dict()
+            return Config.fromfile(path, import_custom_modules=False)
     except Exception as error:  # a config is Python: anything can happen in it
         raise ConfigError(f"config {path} does not resolve: {type(error).__name__}: {error}") from None
+
+
+def resolve(path: Path) -> Recipe:
+    """Read a config as it stands and take what the cache key needs; see :func:`recipe_of`."""
+    return recipe_of(read_config(path), path)
+
+
+def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe:
+    """What the cache key needs of a config.
+
+    Overlays count by what they change: one that is added to a config makes no cell stale that does not use it.
+
+    Args:
+        config: as :func:`read_config` gave it; it is not changed.
+        path: the config's, for messages.
+        variant: what is changed of it.
+
+    Raises:
+        ConfigError: the variant does not fit the config, or the config has no train_dataloader.
+    """
+    options: dict[str, Any] = {}
+    variables = overlays_of(config)
+    if variant is not None:
+        config, options = variant.merge(config, path)
+    tree = config.to_dict()
     loader, wrapper = tree.get("train_dataloader"), tree.get("optim_wrapper")
     if not isinstance(loader, dict) or "batch_size" not in loader or not isinstance(wrapper, dict):
         raise ConfigError(f"config {path} has no train_dataloader.batch_size or no optim_wrapper: is it a leaf config?")
-    for key in NOT_RECIPE:
+    for key in (*NOT_RECIPE, *((name,) for name in variables)):
         _drop(tree, key)
     if isinstance(hooks := tree.get("custom_hooks"), list):
         tree["custom_hooks"] = [hook for hook in hooks if hook.get("type") not in WATCHING_HOOKS]
@@ -128,4 +159,6 @@ def resolve(path: Path) -> Recipe:
         loader_batch=int(loader["batch_size"]),
         epochs=(tree.get("train_cfg") or {}).get("max_epochs"),
         validates=bool(tree.get("val_dataloader")),
+        saves=bool((tree.get("default_hooks") or {}).get("checkpoint")),
+        options=tuple(options.items()),
     )

@@ -9,8 +9,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mixedae.benchmark.entries import Comparison, Entry, Row
+from mixedae.benchmark.footnotes import chosen_text
 from mixedae.benchmark.stats import PairedTest, Spread
-from mixedae.benchmark.table import Comparison, Entry, Row
 
 FORMATS = ("rich", "md", "csv", "json", "latex")
 CSV_COLUMNS = (
@@ -33,6 +34,7 @@ CSV_COLUMNS = (
     "published",
     "published_difference",
     "published_epochs",
+    "chosen",
     "missing",
     "watermark",
 )
@@ -218,6 +220,7 @@ def to_csv(comparison: Comparison) -> str:
                 "task": column.task,
                 "metric": column.name,
                 "higher_is_better": column.higher_is_better,
+                "chosen": chosen_text(entry.choices),
                 "missing": "; ".join(f"seed {seed}: {reason}" for seed, reason in entry.missing.items()),
                 "watermark": comparison.watermark,
             }

@@ -9,14 +9,17 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from mixedae.benchmark.cells import Cell
+from mixedae.benchmark.entries import Comparison
 from mixedae.benchmark.files import read_json, write_text
 from mixedae.benchmark.provenance import code_version
 from mixedae.benchmark.render import Layout
 from mixedae.benchmark.report_charts import charts
-from mixedae.benchmark.suites import RANDOM, Cell
-from mixedae.benchmark.table import Comparison, compare
+from mixedae.benchmark.states import Known, State
+from mixedae.benchmark.suites import RANDOM
+from mixedae.benchmark.table import compare
 from mixedae.benchmark.views import duration
-from mixedae.benchmark.workspace import State, Workspace
+from mixedae.benchmark.workspace import Workspace
 
 TEMPLATES = Path(__file__).parent / "templates"
 CAPTIONS = {  # of the figures that tools/analyze.py draws, where their sidecar has none
@@ -40,7 +43,9 @@ def write_report(workspace: Workspace, path: Path) -> Path:
         The path.
     """
     comparison = compare(workspace)
-    states = {cell: workspace.state(cell) for cell in workspace.cells}
+    states: Known = {}
+    for cell in workspace.cells:
+        workspace.state(cell, states)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -132,7 +137,8 @@ def _cell(workspace: Workspace, cell: Cell, state: State) -> dict[str, Any]:
         facts["packages"] = ", ".join(f"{name} {version}" for name, version in made.packages.items())
         identity = result.identity
         facts["weights sha256"] = identity.weights_sha256 or ("none" if cell.task is None else RANDOM)
-        facts["recipe"] = f"{result.config}, sha256 {identity.recipe_hash}"
+        changes = [f"+ {name}" for name in result.overlays] + [f"{k}={v}" for k, v in result.options.items()]
+        facts["recipe"] = f"{' '.join([result.config, *changes])}, sha256 {identity.recipe_hash}"
         facts["data sha256"] = identity.dataset_fingerprint or "unknown"
         facts["card version"] = str(identity.card_version or "none")
         facts["test images"] = str(result.n or "none")
@@ -143,6 +149,7 @@ def _cell(workspace: Workspace, cell: Cell, state: State) -> dict[str, Any]:
     limit = f" --limit {workspace.limit}" if workspace.limit else ""
     again = f"python tools/bench.py run {_suite(workspace)} --only {cell.name} --seeds {cell.seed}{limit} --force"
     what = suite.cards[cell.task].title if cell.task else "pre-training"
+    what += f", {cell.point}" if cell.point else ""
     return {
         "name": cell.name,
         "title": f"{suite.distinct_title(cell.pretraining)}, {what}",

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.curves import Curves, Points, read_curves
+from mixedae.benchmark.entries import Comparison
 from mixedae.benchmark.plots import Chart, Series, chart
 from mixedae.benchmark.published import PublishedRow
-from mixedae.benchmark.suites import Cell
-from mixedae.benchmark.table import Comparison
-from mixedae.benchmark.workspace import State, Workspace
+from mixedae.benchmark.states import State
+from mixedae.benchmark.workspace import Workspace
 
 DAY = 86400.0
 
@@ -55,7 +56,8 @@ def _trade_off(workspace: Workspace, comparison: Comparison, done: dict[Cell, An
             said.append(f"{len(points)} published points from {cheapest:g} to {dearest:g} GPU days")
         for row in (row for row in comparison.rows if not row.published_only):
             entry = row.entries[index]
-            if entry.spread is not None:
+            unknown = suite.pretrainings[row.pretraining].checkpoint is not None  # what a file cost
+            if entry.spread is not None and not unknown:
                 at = costs.get(row.pretraining, 0.0) / seconds
                 error = entry.spread.std or 0.0
                 series.append(Series(row.title, [[(at, entry.spread.mean)]], looks[row.title], line=False, error=error))
@@ -101,7 +103,7 @@ def _curves(workspace: Workspace, curves: dict[Cell, Curves]) -> list[Chart]:
     found = []
     for task in (None, *workspace.suite.cards):
         card = workspace.suite.cards[task] if task else None
-        here = {cell: curve for cell, curve in curves.items() if cell.task == task}
+        here = {cell: curve for cell, curve in curves.items() if cell.task == task and cell.point is None}
         metric = card.metrics[0] if card else None
         if metric and max((len(curve.metrics.get(metric.key, [])) for curve in here.values()), default=0) < 3:
             metric = None

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from mixedae.benchmark.files import write_text
 from mixedae.benchmark.schema import Strict, explain
 from mixedae.datasets.fingerprint import content_hash
-from mixedae.errors import ResultsError
+from mixedae.errors import NonFiniteLossError, ResultsError
 
 RESULT = "result.json"
 RECORD = "run_record.json"  # written by the trainer's RunRecordHook after training
@@ -151,10 +151,12 @@ class Result(Strict):
     """One cell's result.json.
 
     Attributes:
-        schema_version: of this schema; 1 had no ``outcomes``.
+        schema_version: of this schema; 1 had no ``outcomes``, 2 no ``point``, ``overlays`` and ``options``.
         status: ``ok``; ``failed`` with ``reason``; ``limited`` for a shortened run.
         reason: why it failed.
         suite, pretraining, task, seed: the cell; ``task`` is None for a pre-training.
+        point: which training of the task's search this is; None for the task's result.
+        overlays, options: what was merged over the config.
         identity, key: what the numbers depend on, and its hash.
         values: metric key to value in the table's unit.
         n: test images.
@@ -172,13 +174,16 @@ class Result(Strict):
 
     model_config = ConfigDict(ser_json_inf_nan="constants")
 
-    schema_version: Literal[1, 2] = 2
+    schema_version: Literal[1, 2, 3] = 3
     status: Literal["ok", "failed", "limited"]
     reason: str | None = None
     suite: str
     pretraining: str
     task: str | None
     seed: int
+    point: str | None = None
+    overlays: tuple[str, ...] = ()
+    options: dict[str, Any] = {}
     identity: Identity
     key: str
     values: dict[str, float] = {}
@@ -204,6 +209,11 @@ class Result(Strict):
         if self.status != "failed" and (self.run is None or not (self.values if self.task else self.checkpoint)):
             raise ValueError("a finished cell has a run, and values (a transfer) or a checkpoint (a pre-training)")
         return self
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it failed because its loss was no longer a number: another try would end in the same way."""
+        return self.status == "failed" and (self.reason or "").startswith(NonFiniteLossError.__name__)
 
     def write(self, folder: Path) -> None:
         """Write result.json into the cell's folder, whole or not at all."""

@@ -1,9 +1,7 @@
 """Running a suite: each cell its own process, a cell that fails costs only itself, an interrupted suite continues."""
 
 import contextlib
-import hashlib
 import signal
-import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,18 +11,18 @@ from types import FrameType
 from mixedae.benchmark.attempt import LOCK, attempted, attempted_by, has_checkpoint, prepare
 from mixedae.benchmark.board import Board
 from mixedae.benchmark.cards import Metric
+from mixedae.benchmark.cells import Cell
+from mixedae.benchmark.choosing import chosen_cell
 from mixedae.benchmark.files import FileLock
-from mixedae.benchmark.outcome import Plan
+from mixedae.benchmark.outcome import Plan, take_over
 from mixedae.benchmark.process import TrainingProcess, terminate
 from mixedae.benchmark.provenance import collect, cores
-from mixedae.benchmark.recipe import limit_options
 from mixedae.benchmark.results import Identity, Result
-from mixedae.benchmark.suites import RANDOM, Cell
-from mixedae.benchmark.views import CellView
-from mixedae.benchmark.workspace import State, Workspace
-from mixedae.errors import ConfigError, MixedAEError, ResultsError
-
-TRAINER = (sys.executable, "tools/train.py")
+from mixedae.benchmark.states import Known, State
+from mixedae.benchmark.trainer import TRAINER, command_of, environment
+from mixedae.benchmark.views import CellState, CellView
+from mixedae.benchmark.workspace import Workspace
+from mixedae.errors import MixedAEError, ResultsError
 
 
 @dataclass
@@ -85,7 +83,8 @@ class SuiteRunner:
         """
         self.started = datetime.now(timezone.utc)
         self.provenance = collect(self.workspace.root)
-        self.views.update({cell: self._look(cell) for cell in cells})
+        known: Known = {}
+        self.views.update({cell: self._look(cell, known) for cell in cells})
         with self._signals(), self.board:
             self.board.begin(self.views, self.workers)
             try:
@@ -104,56 +103,18 @@ class SuiteRunner:
         return int(any(view.state in ("failed", "blocked") for view in self.views.values()))
 
     def command(self, cell: Cell, resume: bool = False) -> tuple[str, ...]:
-        """The command line of a cell, to be run in the repository's root.
-
-        Raises:
-            ResultsError: the cell's pre-training is not done, so there are no weights to name.
-            ConfigError: the weights' path cannot be given to mmengine.
-        """
-        options = [f"randomness.seed={cell.seed}"]
-        if cell.task is not None:
-            options.append(f"model.backbone.init_cfg.checkpoint={self._checkpoint(cell)}")
-        workspace = self.workspace
-        if workspace.limit is not None:
-            options += limit_options(workspace.recipe(cell), workspace.limit, workspace.launch.world_size)
-        start = workspace.launch.command(self.trainer, hashlib.sha256(cell.name.encode()).hexdigest())
-        command = [*start, self.suite.config_of(cell), "--work-dir", str(workspace.dir(cell))]
-        command += [*workspace.launch.arguments(), *(["--resume"] if resume else [])]
-        return (*command, "--cfg-options", *options)
-
-    def _checkpoint(self, cell: Cell) -> str:
-        parent = self.suite.parent_of(cell)
-        if parent is None:
-            return RANDOM
-        state = self.workspace.state(parent)
-        if state.kind != "done" or state.result is None or state.result.checkpoint is None:
-            raise ResultsError(f"the pre-training of {cell.name} is not done: {state.reason}")
-        path = self.workspace.dir(parent) / state.result.checkpoint.file
-        if path.is_relative_to(self.workspace.root):
-            path = path.relative_to(self.workspace.root)
-        if odd := set(" ,[](){}'\"") & set(str(path)):  # --cfg-options would drop blanks and make lists of the rest
-            raise ConfigError(f"{path} has {' '.join(map(repr, sorted(odd)))} in it; choose a --work-dir without")
-        return str(path)
-
-    def _environment(self) -> dict[str, str]:
-        """The children's variables: data folders, threads, and what must be set before Python and cuBLAS start."""
-        threads = str(max(1, cores() // self.workers))
-        return {
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
-            "PYTHONHASHSEED": "0",
-            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-            "PYTHONUNBUFFERED": "1",
-            **self.workspace.data.environment(),
-        }
+        """The command line of a cell, to be run in the repository's root; see :func:`command_of`."""
+        return command_of(self.workspace, self.trainer, cell, resume)
 
     # -- from waiting to running ------------------------------------------------------------------------------------
 
-    def _look(self, cell: Cell) -> CellView:
+    def _look(self, cell: Cell, known: Known | None = None) -> CellView:
         """A cell's view before anything runs: done cells are taken as they are."""
-        state, view = self.workspace.state(cell), CellView(cell)
+        state, view = self.workspace.state(cell, known), CellView(cell)
         if cell in self.force:
             view.note = "runs again: --force"
+        elif state.kind == "diverged":
+            view.fail("diverged", state.reason)
         elif state.kind == "done" and state.result is not None:
             view.finish("cached", state.result, self._metrics(cell))
         elif state.kind in ("stale", "damaged", "failed"):
@@ -168,11 +129,19 @@ class SuiteRunner:
         for cell, view in self.views.items():
             if view.state not in ("waiting", "elsewhere"):
                 continue
-            parent = self.suite.parent_of(cell)
-            if parent is not None and (before := self.views[parent]).state == "failed":
-                self._fail(cell, f"not run: pre-training failed ({before.reason})", blocked=True)
-            elif len(self._running) < self.workers and (parent is None or self.views[parent].done):
+            needs = self.suite.needs_of(cell)
+            if reason := self._blocked(needs):
+                self._fail(cell, reason, blocked=True)
+            elif len(self._running) < self.workers and not any(self.views[need].open for need in needs):
                 self._try(cell)
+
+    def _blocked(self, needs: Sequence[Cell]) -> str:
+        """Why a cell cannot run: what it needs failed. Empty where nothing did."""
+        for need in needs:
+            if (before := self.views[need]).state in ("failed", "blocked"):
+                what = f"{need.point} of its search" if need.point else "pre-training"
+                return f"not run: {what} failed ({before.reason})"
+        return ""
 
     def _try(self, cell: Cell) -> None:
         """Take the cell's lock, look again at what is on disk, and start the cell if its result is still missing."""
@@ -196,14 +165,21 @@ class SuiteRunner:
         if state.kind == "done" and state.result is not None and not forced:  # another process was faster
             self._close(cell, state.result, "cached")
             return True
+        if state.kind == "diverged" and not forced:
+            self._end(cell, "diverged", state.reason)
+            return True
+        if state.kind == "blocked":
+            self._fail(cell, state.reason, blocked=True)
+            return True
         if state.kind == "failed" and state.result is not None and state.result.finished > self.started:
             self._fail(cell, state.reason)  # it failed in another process just now: not twice in one go
             return True
         identity = self.workspace.identity(cell)
         if identity is None:
-            raise ResultsError(
-                f"the pre-training of {cell.name} changed meanwhile ({state.reason}); start the suite again"
-            )
+            raise ResultsError(f"what {cell.name} needs changed meanwhile ({state.reason}); start the suite again")
+        if (point := chosen_cell(self.workspace, cell, {})) is not None:
+            self._close(cell, take_over(self.workspace, point, cell))
+            return True
         plan = self._plan(cell, identity)
         if not forced and (adopted := plan.adopt()) is not None:
             adopted.write(plan.folder)
@@ -219,6 +195,7 @@ class SuiteRunner:
         return plan.cell.task is None and attempted(plan.folder, plan.identity) and has_checkpoint(plan.folder)
 
     def _plan(self, cell: Cell, identity: Identity, resume: bool = False) -> Plan:
+        variant = self.workspace.variant(cell)
         return Plan(
             suite=self.suite.name,
             cell=cell,
@@ -226,7 +203,9 @@ class SuiteRunner:
             identity=identity,
             folder=self.workspace.dir(cell),
             command=self.command(cell, resume),
-            config=self.suite.config_of(cell),
+            config=variant.config,
+            overlays=variant.overlays,
+            options=self.workspace.recipe(cell).options,
             provenance=self.provenance,
             resumed=resume,
             begun_by=attempted_by(self.workspace.dir(cell)) if resume else None,
@@ -234,7 +213,8 @@ class SuiteRunner:
 
     def _launch(self, plan: Plan, lock: FileLock) -> None:
         prepare(plan.folder, plan.identity, plan.provenance, plan.resumed)
-        process = TrainingProcess(plan.command, self.workspace.root, plan.folder, self._environment(), lock.fileno)
+        variables = environment(self.workspace, max(1, cores() // self.workers))
+        process = TrainingProcess(plan.command, self.workspace.root, plan.folder, variables, lock.fileno)
         self._running.append(_Run(plan, process, lock))
         again = self.views[plan.cell].note if self._tries.get(plan.cell) else ""
         self.views[plan.cell].start("; ".join(filter(None, ["resumed" if plan.resumed else "", again])))
@@ -257,7 +237,8 @@ class SuiteRunner:
                     self.views[cell].note = f"could not resume ({result.reason}); starts anew"
                     self._launch(replace(run.plan, command=self.command(cell), resumed=False, begun_by=None), run.lock)
                     continue
-                if result.status == "failed" and self._tries.get(cell, 0) < self.retries:
+                again = result.status == "failed" and not self._diverged(cell, result)
+                if again and self._tries.get(cell, 0) < self.retries:
                     self._tries[cell] = self._tries.get(cell, 0) + 1
                     self.views[cell].note = f"try {self._tries[cell] + 1} after: {result.reason}"
                     self._launch(self._plan(cell, run.plan.identity, resume=self._resumable(run.plan)), run.lock)
@@ -270,13 +251,22 @@ class SuiteRunner:
 
     def _close(self, cell: Cell, result: Result, state: str = "done") -> None:
         if result.status == "failed":
-            self._fail(cell, result.reason or "")
+            self._end(cell, "diverged" if self._diverged(cell, result) else "failed", result.reason or "")
             return
         self.views[cell].finish("cached" if state == "cached" else "done", result, self._metrics(cell))
         self.board.event(self.views[cell])
 
+    @staticmethod
+    def _diverged(cell: Cell, result: Result) -> bool:
+        """Whether a point of a search diverged, which is its result; anywhere else that is a failure."""
+        return cell.point is not None and result.diverged
+
     def _fail(self, cell: Cell, reason: str, blocked: bool = False) -> None:
-        self.views[cell].fail("blocked" if blocked else "failed", reason)
+        self._end(cell, "blocked" if blocked else "failed", reason)
+
+    def _end(self, cell: Cell, state: CellState, reason: str) -> None:
+        """A cell ends without numbers."""
+        self.views[cell].fail(state, reason)
         self.board.event(self.views[cell])
 
     # -- interrupts -------------------------------------------------------------------------------------------------

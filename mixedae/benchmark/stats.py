@@ -55,6 +55,16 @@ def spread(values: Sequence[float]) -> Spread | None:
     return Spread(mean=fmean(values), std=stdev(values) if len(values) > 1 else None, n=len(values))
 
 
+def over_tasks(values: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """The mean over tasks for each seed that every task has.
+
+    Args:
+        values: of each task, seed to value.
+    """
+    seeds = set(values[0]).intersection(*values[1:]) if values else set()
+    return {seed: fmean(task[seed] for task in values) for seed in sorted(seeds)}
+
+
 def paired_difference(ours: Mapping[int, float], baseline: Mapping[int, float]) -> Spread | None:
     """The spread of ``ours - baseline`` over the seeds that both have: what the seeds share cancels out.
 

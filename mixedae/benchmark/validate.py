@@ -1,26 +1,46 @@
 """What is wrong with a suite, before anything runs."""
 
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.data import data_parts
-from mixedae.benchmark.suites import Cell
+from mixedae.benchmark.states import Known
 from mixedae.benchmark.workspace import Workspace
 from mixedae.errors import MixedAEError
 
 
+def problems_of(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
+    """Everything that is wrong with the recipes, checkpoint files and data of cells."""
+    return [*check_recipes(workspace, cells), *check_checkpoints(workspace, cells), *check_data(workspace, cells)]
+
+
 def check_recipes(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
-    """Configs that are absent or do not resolve."""
-    problems = []
-    for config, cell in {workspace.suite.config_of(cell): cell for cell in cells}.items():
+    """Configs that are absent or do not resolve, overlays and keys that they do not have."""
+    problems: dict[str, MixedAEError] = {}
+    known: Known = {}
+    for variant, cell in {workspace.variant(cell, known): cell for cell in reversed(cells)}.items():
         try:
-            workspace.recipe(cell)
+            workspace.recipe(cell, known)
         except MixedAEError as error:
-            problems.append(type(error)(f"{_user(workspace, config)}: {error}"))
-    return problems
+            problem = type(error)(f"{_user(workspace, variant.config)}: {error}")
+            problems.setdefault(str(problem), problem)
+    return list(problems.values())
 
 
 def _user(workspace: Workspace, config: str) -> str:
     """Who names a config: a task or a pre-training of the suite."""
     cells = [cell for cell in workspace.cells if workspace.suite.config_of(cell) == config]
     return f"task `{cells[0].task}`" if cells and cells[0].task else f"pre-training `{cells[0].pretraining}`"
+
+
+def check_checkpoints(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
+    """Checkpoint files that are absent."""
+    problems: list[MixedAEError] = []
+    for cell in {cell.pretraining: cell for cell in cells}.values():
+        if workspace.suite.pretrainings[cell.pretraining].checkpoint is not None:
+            try:
+                workspace.weights(cell)
+            except MixedAEError as error:
+                problems.append(error)
+    return problems
 
 
 def check_data(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:

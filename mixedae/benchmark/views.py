@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mixedae.benchmark.cards import Metric
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.results import Result
-from mixedae.benchmark.suites import Cell
 
-CellState = Literal["waiting", "running", "elsewhere", "done", "cached", "failed", "blocked"]
+CellState = Literal["waiting", "running", "elsewhere", "done", "cached", "diverged", "failed", "blocked"]
 
 
 @dataclass
@@ -17,7 +17,8 @@ class CellView:
 
     Attributes:
         cell: the cell.
-        state: ``elsewhere`` means that another process runs it, ``blocked`` that its pre-training failed.
+        state: ``elsewhere`` means that another process runs it, ``diverged`` is the result of a point of a search,
+            ``blocked`` means that what the cell needs failed.
         note: one remark (why it runs again, that it resumed).
         reason: why it failed or is blocked.
         numbers: the values in words.

@@ -1,5 +1,6 @@
 """A small suite on disk for the fake trainer: configs, cards, suite, data. Run as a script it runs that suite."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import yaml
 from rich.console import Console
 
 from mixedae.benchmark.board import Board, PlainBoard
+from mixedae.benchmark.cells import matching
 from mixedae.benchmark.runner import SuiteRunner
 from mixedae.benchmark.suites import load_suite
 from mixedae.benchmark.table import Comparison, compare
@@ -15,6 +17,9 @@ from mixedae.benchmark.workspace import Workspace
 
 TRAINER = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
 POLL = 0.02
+AXES = {"lr": [0.1, 0.01], "wd": [0.0, 0.001]}
+KEYS = {"optim_wrapper.optimizer.lr": "lr", "optim_wrapper.optimizer.weight_decay": "wd / lr"}
+SEARCH: dict[str, Any] = {"axes": AXES, "keys": KEYS, "overlay": "selection"}
 
 
 class FakeSuite:
@@ -38,7 +43,14 @@ class FakeSuite:
 
     def write_config(self, name: str, **fake: Any) -> None:
         fake.setdefault("value", name)
-        text = f"train_dataloader = dict(batch_size=8)\noptim_wrapper = dict(type='OptimWrapper')\nfake = {fake!r}\n"
+        text = (
+            "train_dataloader = dict(batch_size=8)\n"
+            "optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=0.01, weight_decay=0.0))\n"
+            "train_cfg = dict(max_iters=100, val_interval=100)\n"
+            "param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=100)]\n"
+            "selection = dict(val_dataloader=dict(part='val'))\n"
+            f"fake = {fake!r}\n"
+        )
         (self.root / f"{name}.py").write_text(text)
 
     def write_card(self, name: str, version: int, **more: Any) -> None:
@@ -93,12 +105,39 @@ class FakeSuite:
         **arguments: Any,
     ) -> tuple[int, SuiteRunner]:
         workspace = self.workspace(**arguments)
-        forced = workspace.suite.matching(workspace.cells, only) if force else ()
+        forced = matching(workspace.cells, only) if force else ()
         runner = SuiteRunner(workspace, board or Board(), TRAINER, poll=POLL, grace=1.0, force=forced, retries=retries)
         return runner.run(workspace.suite.select(workspace.cells, only)), runner
 
     def comparison(self, **arguments: Any) -> Comparison:
         return compare(self.workspace(need_data=False, **arguments))
+
+
+class SearchedSuite(FakeSuite):
+    """Two rows without pre-training, one task with a search of two by two, one without."""
+
+    def __init__(self, root: Path, scores: dict[str, float | None], **search: Any) -> None:
+        super().__init__(root)
+        self.score(scores)
+        self.write_config("cls", value="cls", scores=str(root / "scores.json"))
+        self.search(**search)
+        (root / "given.pth").write_text("weights")
+        rows = {"random": {"random": True}, "given": {"checkpoint": str(root / "given.pth"), "title": "Given"}}
+        self.write_suite(pretrainings=rows, baseline="random", tasks=["cls"])
+
+    def search(self, **changes: Any) -> None:
+        self.write_card("cls", version=1, splits={"train": 10, "val": 20, "chosen": 5}, selected_on="chosen")
+        card = yaml.safe_load((self.root / "tasks/cls.yaml").read_text())
+        card["search"] = SEARCH | changes
+        if card["search"]["overlay"] is None:
+            del card["selected_on"]
+        self._dump(self.root / "tasks/cls.yaml", card)
+
+    def score(self, scores: dict[str, float | None]) -> None:
+        (self.root / "scores.json").write_text(json.dumps(scores))
+
+    def names(self) -> list[str]:
+        return [cell.name for cell in self.workspace().cells]
 
 
 if __name__ == "__main__":

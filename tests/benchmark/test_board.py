@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from mixedae.benchmark.board import LiveBoard, PlainBoard, make_board
-from mixedae.benchmark.suites import Cell
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.views import CellView, duration, time_left
 
 
@@ -86,3 +86,16 @@ def test_plain_board_prints_events_and_seldom_a_status() -> None:
     assert "mae/det/seed_0: epoch 3/10, loss 0.5, 30s left" in lines[5]
     assert "interrupted (SIGINT): start again to continue" in lines[6]
     assert isinstance(make_board(Console(file=io.StringIO()), "t"), PlainBoard)
+
+
+def test_the_matrix_counts_the_points_of_a_search() -> None:
+    found = views()
+    for point, state in (("lr-1", "diverged"), ("lr-2", "cached"), ("lr-3", "waiting")):
+        cell = Cell("mae", "cls", 0, point)
+        found[cell] = CellView(cell, state)  # type: ignore[arg-type]
+    with LiveBoard(Console(file=io.StringIO(), width=150, force_terminal=True), "My suite") as board:
+        board.begin(found, 2)
+        console = Console(file=io.StringIO(), width=150)
+        console.print(board.render())
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "2/3 ✓ top-1 71.3" in text and "1 diverged" in text

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.recipe import resolve
 from mixedae.benchmark.results import Identity, read_result
-from mixedae.benchmark.suites import Cell
 from mixedae.errors import ConfigError, DataError, ResultsError
 from tests.benchmark.fake_suite import FakeSuite
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from mixedae.benchmark.cards import load_card
+from mixedae.benchmark.cells import matching
 from mixedae.benchmark.commands import find_suite
 from mixedae.benchmark.paired import REPLICATES, mcnemar
 from mixedae.benchmark.recipe import Recipe, limit_options, resolve
@@ -140,8 +141,8 @@ def test_a_limited_run_never_stands_beside_a_published_number(tmp_path: Path) ->
 
 def test_a_whole_name_selects_one_cell(tmp_path: Path) -> None:
     suite = FakeSuite(tmp_path, seeds=(1, 10)).workspace()
-    assert [cell.name for cell in suite.suite.matching(suite.cells, "mae/cls/seed_1")] == ["mae/cls/seed_1"]
-    assert len(suite.suite.matching(suite.cells, "mae/cls/seed")) == 2
+    assert [cell.name for cell in matching(suite.cells, "mae/cls/seed_1")] == ["mae/cls/seed_1"]
+    assert len(matching(suite.cells, "mae/cls/seed")) == 2
 
 
 def test_the_full_suite_compares_each_mixedae_with_mae_of_its_epochs() -> None:
@@ -159,7 +160,7 @@ def test_settings_are_never_chosen_on_what_is_measured(tmp_path: Path) -> None:
     suite.write_card("cls", version=1, selected_on="val")
     with pytest.raises(ConfigError, match="hold out other data"):
         load_card(tmp_path / "tasks/cls.yaml")
-    suite.write_card("cls", version=1, selected_on="held_out")
+    suite.write_card("cls", version=1, selected_on="elsewhere")
     with pytest.raises(ConfigError, match="the splits are train, val"):
         load_card(tmp_path / "tasks/cls.yaml")
     suite.write_card("cls", version=1, selected_on="held_out", splits={"train": 8, "held_out": 2, "val": 20})

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from mixedae.benchmark.board import Board
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.commands import parse_launch
 from mixedae.benchmark.launch import Launch, parse_slurm
 from mixedae.benchmark.results import read_result
 from mixedae.benchmark.runner import SuiteRunner
-from mixedae.benchmark.suites import Cell
 from mixedae.errors import ConfigError, LauncherError
-from tests.benchmark.fake_suite import POLL, TRAINER, FakeSuite
+from tests.benchmark.fake_suite import POLL, TRAINER, FakeSuite, SearchedSuite
 
 CLS, PRE = Cell("mae", "cls", 0), Cell("mae", None, 0)
 
@@ -143,11 +143,20 @@ def test_a_failed_job_says_why_and_blocks_its_transfers(tmp_path: Path, local: L
     assert (runner.views[CLS].state, runner.views[CLS].reason[:7]) == ("blocked", "not run")
 
 
-def test_slurm_gets_the_dependency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With commands that stand in for Slurm's: what is submitted for a transfer names its pre-training's job."""
-    pytest.importorskip("submitit", reason="submitit is not installed")
-    from mixedae.benchmark.cluster import ClusterRunner
+@pytest.mark.train
+def test_the_job_of_a_searched_task_finds_the_choice_when_it_runs(tmp_path: Path, local: Launch) -> None:
+    suite = SearchedSuite(tmp_path, {"0.1": None, "0.01": 0.6})
+    status, runner = cluster_run(suite, local, only="given")
+    assert status == 0, {cell.name: view.reason for cell, view in runner.views.items()}
+    assert [view.state for view in runner.views.values()] == ["diverged", "diverged", "done", "done", "done"]
+    result = read_result(suite.folder / "given/cls/seed_0")
+    assert result is not None and result.options["optim_wrapper.optimizer.lr"] == 0.01
 
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Commands that stand in for Slurm's; what sbatch gets lies in sent_41, sent_42, ..."""
+    pytest.importorskip("submitit", reason="submitit is not installed")
     tools = tmp_path / "bin"
     tools.mkdir()
     number = f"n=$(($(ls {tmp_path} | grep -c sent_) + 41))"
@@ -158,15 +167,34 @@ def test_slurm_gets_the_dependency(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for tool in tools.iterdir():
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    suite = FakeSuite(tmp_path)
+    return tmp_path
+
+
+def submit(suite: FakeSuite, only: str) -> list[Cell]:
+    """Send the jobs of a suite's cells; returns the cells in the order of their jobs."""
+    from mixedae.benchmark.cluster import ClusterRunner
+
     launch = Launch(kind="slurm", processes=2, slurm={"timeout_min": 60, "slurm_partition": "gpu"})
     workspace = suite.workspace(launch=launch)
     runner = ClusterRunner(workspace, Board(), TRAINER, poll=POLL)
-    cells = workspace.suite.select(workspace.cells, "mae/")
+    cells = workspace.suite.select(workspace.cells, only)
     runner.views.update({cell: runner._look(cell) for cell in cells})
     runner.board.begin(runner.views, 1)
     runner._start()
-    assert list(runner._jobs) == [PRE, CLS, Cell("mae", "det", 0)]
+    return list(runner._jobs)
+
+
+def test_slurm_is_told_what_a_search_waits_for(slurm: Path) -> None:
+    """The choice is not known when the jobs are sent: the final training depends on every point."""
+    assert [cell.point for cell in submit(SearchedSuite(slurm, {}), "given")][-1] is None
+    assert all("--dependency" not in (slurm / f"sent_{number}").read_text() for number in range(41, 45))
+    assert "--dependency=afterok:41:42:43:44" in (slurm / "sent_45").read_text()
+
+
+def test_slurm_gets_the_dependency(slurm: Path) -> None:
+    """What is submitted for a transfer names its pre-training's job."""
+    tmp_path, suite = slurm, FakeSuite(slurm)
+    assert submit(suite, "mae/") == [PRE, CLS, Cell("mae", "det", 0)]
     sent = [(tmp_path / f"sent_{41 + index}").read_text() for index in range(3)]
     assert "--dependency" not in sent[0] and "--partition=gpu" in sent[0] and "--time=60" in sent[0]
     assert all("--dependency=afterok:41" in text and "--kill-on-invalid-dep=yes" in text for text in sent[1:])

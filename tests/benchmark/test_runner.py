@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.files import FileLock, write_json
 from mixedae.benchmark.process import failure_reason
 from mixedae.benchmark.render import RENDERERS
 from mixedae.benchmark.results import read_result
-from mixedae.benchmark.suites import Cell
 from tests.benchmark import fake_suite
 from tests.benchmark.fake_suite import FakeSuite
 
@@ -303,6 +303,12 @@ def test_threads_are_shared_between_workers(tmp_path: Path, journal: Path, monke
     [
         (1, "x\nerror: DataError: data/mini does not exist\n", "DataError: data/mini does not exist"),
         (1, "Traceback\n  File\ntorch.OutOfMemoryError: CUDA\n[W] bye\n", "torch.OutOfMemoryError: CUDA"),
+        (
+            1,
+            "error: NonFiniteLossError: nan\nTraceback\n"
+            "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n=====\ntrain.py FAILED\n",
+            "NonFiniteLossError: nan",
+        ),
         (3, "something odd\n\n", "exit status 3: something odd"),
         (2, "", "exit status 2: no output"),
         (-9, "x", "killed (SIGKILL): the system may have run out of memory"),

@@ -161,7 +161,7 @@ def test_the_built_wrapper_is_amps(name: str) -> None:
     assert type(wrapper) is AmpOptimWrapper and wrapper.loss_scaler.is_enabled()
 
 
-@pytest.mark.parametrize("name", [name for name in leaves(*SHRINK, "segmentation/grid") if "knn" not in name])
+@pytest.mark.parametrize("name", [name for name in leaves(*SHRINK) if "knn" not in name])
 def test_the_resolved_wrapper_is_amps(name: str) -> None:
     assert load(name).optim_wrapper.type == "AmpOptimWrapper"
 

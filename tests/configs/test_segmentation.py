@@ -9,13 +9,13 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 
+from mixedae.benchmark.suites import BENCHMARK, load_suite
 from mixedae.datasets.mini import CLASSES
 from tests.configs.recipe import (
     batch_in_name,
     build_on_meta,
     find,
     learning_rates,
-    leaves,
     load,
     parameter_groups,
     train_two_steps,
@@ -233,15 +233,24 @@ def test_several_scales_and_flips() -> None:
     assert annotations.reduce_zero_label and pack.type == "PackSegInputs"
 
 
-def test_the_learning_rate_and_layer_decay_grid_is_complete() -> None:
+def test_every_point_of_the_ade20k_grid_reaches_the_layers() -> None:
     """The same 15 pairs for every model: MAE's authors searched the learning rate for each entry."""
-    found = set()
-    for name in leaves("segmentation/grid"):
-        cfg, parent = Config(load(name).to_dict()), load(FULL)
-        found.add((cfg.optim_wrapper.optimizer.lr, cfg.optim_wrapper.paramwise_cfg.layer_decay_rate))
-        cfg.optim_wrapper = parent.optim_wrapper
-        cfg._cfg_dict.pop("lr"), cfg._cfg_dict.pop("layer_decay_rate", None)
-        assert cfg.to_dict() == {k: v for k, v in parent.to_dict().items() if k != "lr"}, name
+    search = load_suite(BENCHMARK / "suites" / "ade20k_grid.yaml").search
+    model, found = build_on_meta(load(FULL)), set()
+    for options in search.points.values():
+        cfg = Config(load(FULL).to_dict())
+        cfg.merge_from_dict(options)
+        lr, decay = options.values()
+        groups = parameter_groups(cfg, model)
+        for name, depth in (
+            ("patch_embed.projection.weight", 0),
+            *((f"layers.{i}.attn.qkv.weight", i + 1) for i in range(12)),
+        ):
+            assert groups[f"backbone.{name}"][0] == pytest.approx(lr * decay ** (13 - depth)), (lr, decay, name)
+        assert groups["decode_head.conv_seg.weight"][0] == pytest.approx(lr)
+        cfg.optim_wrapper = load(FULL).optim_wrapper
+        assert cfg.to_dict() == load(FULL).to_dict()  # nothing else changes
+        found.add((lr, decay))
     assert found == {(lr, decay) for lr in (5e-5, 8e-5, 1e-4, 2e-4, 4e-4) for decay in (0.65, 0.75, 0.8)}
 
 

@@ -80,6 +80,11 @@ def test_dry_run_and_table(
         (["run", "SUITE", "--data", "tyo=x"], "did you mean `toy`?"),
         (["run", "SUITE", "--data", "toy"], "expected NAME=DIR"),
         (["run", "SUITE"], "MIXEDAE_DATA_TOY"),
+        (["run", "SUITE", "--checkpoint", "mae"], "expected NAME=FILE"),
+        (
+            ["run", "SUITE", "--data", "toy=DATA", "--checkpoint", "mae=no.pth", "--only", "mae"],
+            "no.pth does not exist",
+        ),
         (["run", "SUITE", "--seeds", "a"], "error: ConfigError: --seeds a"),
         (["run", "SUITE", "--data", "toy=DATA", "--only", "nothing"], "matches no cell"),
         (["run", "SUITE", "--data", "toy=DATA", "--only", "det"], "ConfigError: task `det`: config"),
@@ -101,6 +106,18 @@ def test_errors_come_before_anything_runs(
     captured = capsys.readouterr()
     assert status == 1 and captured.out == ""
     assert captured.err.startswith("error: ") and error in captured.err and captured.err.count("\n") == 1
+
+
+def test_a_checkpoint_file_takes_the_place_of_a_pretraining_or_makes_a_row(
+    tmp_path: Path, main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = FakeSuite(tmp_path)
+    (tmp_path / "given.pth").write_text("weights")
+    files = [f"--checkpoint={name}={tmp_path / 'given.pth'}" for name in ("mae", "mine")]
+    assert main(["run", *common(suite), *files, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "mae/pretrain" not in out and "mixedae/pretrain" in out
+    assert "mae/cls/seed_0" in out and "mine/cls/seed_0" in out
 
 
 def test_layout_is_checked_before_anything_runs(

@@ -8,7 +8,7 @@ from typing import Any
 from mixedae.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")  # mmpretrain's CustomDataset
-CLASS_FOLDERS = ("CustomDataset", "ImageNet", "ImageNet21k")
+CLASS_FOLDERS = ("CustomDataset", "ImageNet", "ImageNet21k", "PicturesInMemory")
 SEGMENTATION = ("BaseSegDataset", "ADE20KDataset")
 IMAGENET_CLASSES = 1000
 WHERE = (

@@ -69,7 +69,8 @@ def main() -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    clock = "cpu time of the processes started" if args.command == "startup" else clock_name(device)
+    clocks = {"startup": "cpu time of the processes started", "profile": "PyTorch's profiler"}
+    clock = clocks.get(args.command) or clock_name(device)
     try:
         if args.command == "step":
             from mixedae.perf.steps import measure_steps

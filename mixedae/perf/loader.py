@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dataset import Compose
+from mmengine.dataset import Compose, default_collate
 from mmengine.registry import init_default_scope
+from mmpretrain.models import SelfSupDataPreprocessor
+from torch import nn
 from torchvision import transforms as T
 from torchvision.datasets import ImageFolder
 
@@ -62,24 +64,34 @@ def pipelines(size: int) -> dict[str, Callable[[str], Any]]:
     }
 
 
-def from_memory(paths: list[str], size: int) -> Callable[[], None]:
-    """What augments and normalises these pictures, decoded beforehand, batch by batch: ``mixedae.PicturesInMemory``.
+def training_input(paths: list[str], size: int) -> dict[str, Callable[[], None]]:
+    """From stored pictures to the batches that a model is given, by one process: from files, and from memory.
 
     Args:
         paths: pictures of one size.
         size: side of a crop in pixels.
 
+    Returns:
+        Functions that go through all pictures once, in random order.
+
     Raises:
         DataError: they have several sizes, or do not fit.
     """
+    normalise = dict(mean=MEAN, std=STD, to_rgb=True)
     pictures = load_pictures(paths, torch.device("cpu"))
-    augment = CropPreprocessor(size, crop_ratio_range=AREA, mean=MEAN, std=STD, to_rgb=True)
+    pipeline = Compose(
+        [dict(type="mixedae.LoadRandomResizedCrop", scale=size, crop_ratio_range=AREA), dict(type="PackInputs")]
+    )
+    usual, augment = SelfSupDataPreprocessor(**normalise), CropPreprocessor(size, AREA, **normalise)
 
-    def work() -> None:
-        for chunk in torch.randperm(len(pictures)).split(BATCH):
-            augment({"inputs": pictures[chunk]}, training=True)
+    def work(item: Callable[[int], dict], preprocess: nn.Module) -> None:
+        for chunk in torch.randperm(len(paths)).split(BATCH):
+            preprocess(default_collate([item(index) for index in chunk.tolist()]), True)
 
-    return work
+    return {
+        "ours, to the model": lambda: work(lambda i: pipeline(dict(img_path=paths[i])), usual),
+        "ours, to the model, in memory": lambda: work(lambda i: dict(inputs=pictures[i]), augment),
+    }
 
 
 def measure_loaders(folder: Path, images: int, rounds: int, size: int = 224) -> list[Row]:
@@ -111,7 +123,7 @@ def measure_loaders(folder: Path, images: int, rounds: int, size: int = 224) -> 
         name: functools.partial(work, pipeline) for name, pipeline in pipelines(size).items()
     }
     with contextlib.suppress(DataError):  # only pictures of one size can be in memory
-        candidates["ours, in memory"] = from_memory(paths, size)
+        candidates |= training_input(paths, size)
     rows = interleave(candidates, torch.device("cpu"), rounds, warmup=1, case=f"{len(paths)} files of {folder.name}")
     torch.set_num_threads(threads)
     for row in rows:

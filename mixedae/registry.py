@@ -76,6 +76,6 @@ LOOPS = _child("loop", MMENGINE_LOOPS, "mixedae.engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "mixedae.engine"
 )
-DATASETS = _child("dataset", MMENGINE_DATASETS, "mixedae.datasets.small_set")
+DATASETS = _child("dataset", MMENGINE_DATASETS, "mixedae.datasets.small_set", "mixedae.datasets.in_memory")
 TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "mixedae.datasets.transforms")
 METRICS = _child("metric", MMENGINE_METRICS, "mixedae.engine")

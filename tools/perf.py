@@ -2,6 +2,7 @@
 """Measure speed: training steps, attention, input, start-up. Candidates take turns in one process.
 
 python tools/perf.py step --batch 8 --threads 1
+python tools/perf.py profile --batch 8 --threads 1
 python tools/perf.py attention --tokens 197 --dtype bfloat16
 python tools/perf.py loader --data data/imagenet/train
 python tools/perf.py startup
@@ -34,6 +35,13 @@ def parse_args() -> argparse.Namespace:
     step.add_argument("--compile", action="store_true", help="also with torch.compile")
     step.add_argument("--against", action="append", default=[], metavar="FILE:NAME", help="a module to compare with")
 
+    profile = commands.add_parser("profile", parents=[common], help="what a MAE and a MixedAE step spend their time on")
+    profile.add_argument("--arch", choices=("base", "large"), default="base", help="ViT-B/16 or ViT-L/16")
+    profile.add_argument("--batch", type=int, default=8, help="images (default: 8)")
+    profile.add_argument("--img-size", type=int, default=224, help="side in pixels (default: 224)")
+    profile.add_argument("--depth", type=int, help="encoder layers (default: all)")
+    profile.add_argument("--dtype", choices=dtypes, default="float32", help="of autocast (default: float32, without)")
+
     attention = commands.add_parser("attention", parents=[common], help="homologous attention against plain attention")
     attention.add_argument("--samples", type=int, default=4, help="B (default: 4)")
     attention.add_argument("--tokens", type=int, nargs="+", default=[197], help="N (default: 197)")
@@ -45,6 +53,7 @@ def parse_args() -> argparse.Namespace:
     loader = commands.add_parser("loader", parents=[common], help="decoding and augmentation, images a second a core")
     loader.add_argument("--data", type=Path, required=True, help="folder of classes with JPEGs")
     loader.add_argument("--images", type=int, default=200, help="images a round (default: 200)")
+    loader.add_argument("--size", type=int, default=224, help="side of a crop in pixels (default: 224)")
     commands.add_parser("startup", parents=[common], help="processes to their first output, training to iteration 1")
     return parser.parse_args()
 
@@ -61,13 +70,19 @@ def main() -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    clock = "cpu time of the processes started" if args.command == "startup" else clock_name(device)
+    clocks = {"startup": "cpu time of the processes started", "profile": "PyTorch's profiler"}
+    clock = clocks.get(args.command) or clock_name(device)
     if args.command == "step":
         from mixedae.perf.steps import measure_steps
 
         dtype = getattr(torch, args.dtype)
         shape = (args.arch, args.batch, args.img_size, args.depth)
         rows = list(measure_steps(device, *shape, dtype, args.compile, args.against, args.rounds))
+    elif args.command == "profile":
+        from mixedae.perf.profile import measure_profile
+
+        case = (args.arch, args.batch, args.img_size, args.depth, getattr(torch, args.dtype))
+        rows = list(measure_profile(device, *case, args.rounds))
     elif args.command == "attention":
         from mixedae.perf.attention import measure_attention
 
@@ -77,7 +92,7 @@ def main() -> int:
     elif args.command == "loader":
         from mixedae.perf.loader import measure_loaders
 
-        rows = measure_loaders(args.data, args.images, args.rounds)
+        rows = measure_loaders(args.data, args.images, args.rounds, args.size)
     else:
         from mixedae.perf.startup import measure_startup
 

@@ -106,7 +106,8 @@ def step_cost(model_cfg: dict[str, Any], img_size: int) -> StepCost:
         model_cfg: the config's ``model``.
         img_size: of a square image.
     """
-    # Which patches are shown does not change how many; drawing blocks, grids and unequal shares needs real numbers.
+    # Which patches are shown does not change how many (but with unequal shares the decoder's last block computes a few
+    # more than are masked); drawing blocks, grids and unequal shares needs real numbers.
     model_cfg = {key: value for key, value in model_cfg.items() if key not in ("masking", "shares")}
     init_default_scope("mmpretrain")
     with FakeTensorMode(allow_non_fake_inputs=True):

@@ -9,7 +9,7 @@ from mixedae.datasets.held_out import part_config
 from mixedae.errors import DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")  # mmpretrain's CustomDataset
-CLASS_FOLDERS = ("CustomDataset", "ImageNet", "ImageNet21k")
+CLASS_FOLDERS = ("CustomDataset", "ImageNet", "ImageNet21k", "PicturesInMemory")
 SEGMENTATION = ("BaseSegDataset", "ADE20KDataset")
 IMAGENET_CLASSES = 1000
 WHERE = (

@@ -1,5 +1,6 @@
 """The modules that configs name: ``mixedae.<Class>``."""
 
+from mixedae.models.crop_preprocessor import CropPreprocessor
 from mixedae.models.decoder import MixedAEPretrainDecoder
 from mixedae.models.head import HomologousContrastiveLoss, MixedAEPretrainHead
 from mixedae.models.mae import MAE
@@ -12,6 +13,7 @@ from mixedae.models.vit import MixedAEViT
 
 __all__ = [
     "MAE",
+    "CropPreprocessor",
     "HomologousContrastiveLoss",
     "MixedAE",
     "MixedAEPretrainDecoder",

@@ -3,12 +3,14 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmpretrain.models import MAEPretrainDecoder
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor
 
 from mixedae.errors import ConfigError
 from mixedae.models.vit import init_linear_layers
-from mixedae.ops import unmix
+from mixedae.ops import homologous_attention, take, unmix
 from mixedae.registry import MODELS
 
 
@@ -21,12 +23,19 @@ class MixedAEPretrainDecoder(MAEPretrainDecoder):
             sample's [CLS] in each of them (default: MAE hands its [CLS] to the decoder), or ``mask``, the [MASK] token,
             so that no summary of the other images reaches a reconstruction. The paper's main text does not say.
         **kwargs: see ``mmpretrain.MAEPretrainDecoder``.
+
+    Raises:
+        ConfigError: unknown ``unmixed_cls``, or no block: a masked position would see nothing of its image.
     """
 
     def __init__(self, unmixed_cls: str = "copy", **kwargs: Any) -> None:
         if unmixed_cls not in ("copy", "mask"):
             raise ConfigError(f"unmixed_cls={unmixed_cls!r} found; expected 'copy' or 'mask'")
         super().__init__(**kwargs)
+        if not len(self.decoder_blocks):
+            raise ConfigError(
+                "decoder_depth=0 found; expected at least 1: a masked position sees its image by attention"
+            )
         self.unmixed_cls = unmixed_cls
 
     def init_weights(self) -> None:
@@ -34,33 +43,60 @@ class MixedAEPretrainDecoder(MAEPretrainDecoder):
         super().init_weights()
         init_linear_layers(self)
 
-    def forward(self, tokens: Tensor, cls: Tensor | None = None) -> Tensor:
-        """Run the decoder's blocks on full sequences.
+    def forward(self, tokens: Tensor, cls: Tensor | None = None, read: Tensor | None = None) -> Tensor:
+        """Run the decoder's blocks on full sequences, the last one only for the positions that are read.
 
         Args:
             tokens: (B, L, D') visible features and [MASK] tokens at their places.
             cls: (B, 1, D') or None.
+            read: int64 (B, Q), the positions wanted, in 0..L-1; default: all, in order.
 
         Returns:
-            (B, L, D') before the final LayerNorm, without [CLS].
+            (B, Q, D') before the final LayerNorm, without [CLS].
         """
         x = tokens + self.decoder_pos_embed[:, 1:]
         if cls is not None:
             x = torch.cat((cls + self.decoder_pos_embed[:, :1], x), dim=1)
-        for block in self.decoder_blocks:
+        *blocks, last = self.decoder_blocks
+        for block in blocks:
             x = block(x)
-        return x if cls is None else x[:, 1:]
+        prefix = int(cls is not None)
+        return last(x)[:, prefix:] if read is None else self._block_at(last, x, read + prefix)
 
-    def decode_mixed(self, latent: Tensor, sources: Tensor, group_size: int) -> Tensor:
+    @staticmethod
+    def _block_at(block: TransformerEncoderLayer, x: Tensor, positions: Tensor) -> Tensor:
+        """What ``block`` gives at some positions: every token is a key, only these are queries and pass the MLP.
+
+        Args:
+            block: one of the decoder's.
+            x: (B, N, D').
+            positions: int64 (B, Q), in 0..N-1.
+
+        Returns:
+            (B, Q, D'), equal to ``take(block(x), positions)``.
+        """
+        attn, normed = block.attn, block.ln1(x)
+        width = attn.embed_dims
+        weight_q, weight_kv = attn.qkv.weight.split((width, 2 * width))
+        bias_q, bias_kv = (None, None) if attn.qkv.bias is None else attn.qkv.bias.split((width, 2 * width))
+        q = F.linear(take(normed, positions), weight_q, bias_q).unflatten(-1, (attn.num_heads, -1)).transpose(1, 2)
+        kv = F.linear(normed, weight_kv, bias_kv).unflatten(-1, (2, attn.num_heads, -1))
+        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)
+        out = homologous_attention(q, k, v, None).transpose(1, 2).flatten(2)
+        x = take(x, positions) + attn.out_drop(attn.gamma1(attn.proj_drop(attn.proj(out))))
+        return block.ffn(block.ln2(x), identity=x)
+
+    def decode_mixed(self, latent: Tensor, sources: Tensor, group_size: int, read: Tensor | None = None) -> Tensor:
         """Unmix, Eq. (3), and decode: y = DEC(unmixed z).
 
         Args:
             latent: (M, 1 + L, D) or (M, L, D) features of the mixed samples.
             sources: int64 (M, L).
             group_size: G.
+            read: int64 (M*G, Q), the positions wanted of each unmixed sequence; default: all, in order.
 
         Returns:
-            (M, G, L, D'), before the final LayerNorm.
+            (M*G, Q, D'), before the final LayerNorm; row m*G+g is source g of mixed sample m.
         """
         has_cls = latent.shape[1] > sources.shape[1]
         x = self.decoder_embed(latent)
@@ -69,22 +105,23 @@ class MixedAEPretrainDecoder(MAEPretrainDecoder):
         if has_cls:
             cls = x[:, :1] if self.unmixed_cls == "copy" else self.mask_token.to(x.dtype).expand(len(x), -1, -1)
             cls = cls.repeat_interleave(group_size, dim=0)
-        return self(tokens, cls).unflatten(0, (len(latent), group_size))
+        return self(tokens, cls, read)
 
-    def decode_kept(self, latent: Tensor, kept: Tensor) -> Tensor:
+    def decode_kept(self, latent: Tensor, kept: Tensor, read: Tensor | None = None) -> Tensor:
         """MAE's decoding: [MASK] tokens where a patch was removed.
 
         Args:
             latent: (B, 1 + N, D) features of the kept patches, [CLS] first.
             kept: int64 (B, N), their positions.
+            read: int64 (B, Q), the positions wanted; default: all, in order.
 
         Returns:
-            (B, L, D'), before the final LayerNorm.
+            (B, Q, D'), before the final LayerNorm.
         """
         x = self.decoder_embed(latent)
         tokens = self.mask_token.to(x.dtype).expand(len(x), self.num_patches, -1)
         tokens = tokens.scatter(1, kept[..., None].expand(-1, -1, x.shape[-1]), x[:, -kept.shape[1] :])
-        return self(tokens, x[:, :1] if x.shape[1] > kept.shape[1] else None)
+        return self(tokens, x[:, :1] if x.shape[1] > kept.shape[1] else None, read)
 
     def predict(self, features: Tensor) -> Tensor:
         """Pixels of the patches that ``features`` stand for.

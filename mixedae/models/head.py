@@ -133,10 +133,11 @@ class MixedAEPretrainHead(BaseModule):
         """Lambda * Eq. (7) on the linear projection of the encoder's patch features.
 
         Args:
-            features: (M, L, D), after or before the final LayerNorm (``contrast``), without [CLS].
+            features: (M, 1 + L, D) or (M, L, D), after or before the final LayerNorm (``contrast``); [CLS] is left out.
             sources: int64 (M, L).
 
         Returns:
             Scalar.
         """
-        return self.contrastive_weight * self.contrastive_loss(self.projector(features), sources)
+        projected = self.projector(features)[:, -sources.shape[1] :]  # cut after it, narrow: before it is a wide copy
+        return self.contrastive_weight * self.contrastive_loss(projected, sources)

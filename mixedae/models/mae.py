@@ -52,6 +52,6 @@ class MAE(MMPretrainMAE):
         grid = self.backbone.patch_resolution
         kept, removed = draw_mask(self.masking, len(patches), grid, self.mask_ratio, device=inputs.device)
         latent = self.backbone.ln1(self.backbone.encode(take(patches, kept), positions=kept))
-        predicted = self.neck.predict(take(self.neck.decode_kept(latent, kept), removed))
+        predicted = self.neck.predict(self.neck.decode_kept(latent, kept, read=removed))
         target = take(self.head.targets(patches), removed)
         return {"loss_recon": self.head.reconstruction_loss(predicted, target)}

@@ -8,7 +8,7 @@ from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from mixedae.errors import ConfigError
-from mixedae.ops import missing_sources, mix, num_groups, patchify, sample_sources, target_images
+from mixedae.ops import given_by, mix, num_groups, patchify, sample_sources, target_images
 from mixedae.ops.mixing import MODES, share_counts
 from mixedae.registry import MODELS
 
@@ -128,7 +128,7 @@ class MixedAE(BaseSelfSupervisor):
         Returns:
             (M*G, L, P*P*C).
         """
-        return self.neck.predict(self.neck.decode_mixed(latent, sources, self.group_size)).flatten(0, 1)
+        return self.neck.predict(self.neck.decode_mixed(latent, sources, self.group_size))
 
     def loss(self, inputs: Tensor, data_samples: list | None = None, **kwargs: Any) -> dict[str, Tensor]:
         """Both terms of Eq. (8).
@@ -153,16 +153,21 @@ class MixedAE(BaseSelfSupervisor):
             losses["loss_recon"] = self._reconstruction_loss(latent, patches, sources)
         if self.head.contrastive_weight:
             features = latent if self.head.contrast == "post-norm" else hidden
-            losses["loss_homocon"] = self.head.homologous_contrastive(features[:, -sources.shape[1] :], sources)
+            losses["loss_homocon"] = self.head.homologous_contrastive(features, sources)
         return losses
 
     def _reconstruction_loss(self, latent: Tensor, patches: Tensor, sources: Tensor) -> Tensor:
-        """Eq. (4). Of the G*L positions of an unmixed group exactly (G-1)*L are masked: they are picked densely."""
-        decoded = self.neck.decode_mixed(latent, sources, self.group_size)
-        missing = missing_sources(sources, self.group_size)  # (M, L, G-1)
-        sample = torch.arange(len(sources), device=sources.device)[:, None, None]
-        position = torch.arange(sources.shape[1], device=sources.device)[None, :, None]
-        predicted = self.neck.predict(decoded[sample, missing, position])
-        images = target_images(len(sources), len(patches), self.group_size, sources.device).view(len(sources), -1)
-        target = self.head.targets(patches)[images[sample, missing], position]
-        return self.head.reconstruction_loss(predicted, target)
+        """Eq. (4). Of the G*L positions of an unmixed group exactly (G-1)*L are masked: only these are predicted."""
+        length, size = sources.shape[1], self.group_size
+        fewest = length // size if self.shares is None else min(share_counts(length, size, self.shares))
+        masked = ~given_by(sources, size).flatten(0, 1)  # (M*G, L)
+        read = masked.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : length - fewest]
+        features = self.neck.decode_mixed(latent, sources, size, read).flatten(0, 1)
+        target = self.head.targets(patches)
+        images = target_images(len(sources), len(patches), size, sources.device)
+        wanted = (images[:, None] * length + read).flatten()
+        count = len(sources) * length * (size - 1)
+        if count < len(wanted):  # sources that gave more patches than the fewest have fewer masked ones than were read
+            order = masked.gather(1, read).flatten().to(torch.uint8).argsort(descending=True, stable=True)[:count]
+            features, wanted = features.index_select(0, order), wanted[order]
+        return self.head.reconstruction_loss(self.neck.predict(features), target.flatten(0, 1).index_select(0, wanted))

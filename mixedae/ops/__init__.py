@@ -3,7 +3,7 @@
 from mixedae.ops.homologous_attention import homologous_attention, recognition_accuracy, same_source
 from mixedae.ops.homologous_attention_reference import homologous_attention_reference, topk_mask
 from mixedae.ops.masking import block_masking, draw_mask, grid_masking, random_masking
-from mixedae.ops.mixing import given_by, missing_sources, mix, num_groups, sample_sources, target_images, unmix
+from mixedae.ops.mixing import given_by, mix, num_groups, sample_sources, target_images, unmix
 from mixedae.ops.patches import normalize_patches, patchify, take, unpatchify
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "grid_masking",
     "homologous_attention",
     "homologous_attention_reference",
-    "missing_sources",
     "mix",
     "normalize_patches",
     "num_groups",

@@ -1,8 +1,8 @@
 """Homologous attention, Eq. (6) of MixedAE (arXiv 2303.17152), on a CPU: operator ``mixedae::topk_attention_cpu``.
 
 Chosen by measurement (docs/performance.md): NumPy sorts a row of scores with SIMD instructions 20 times faster than
-``torch.topk`` selects from it, the scores of one sample stay in cache from the matrix product to the weights, and
-keeping the weights for the backward pass is cheaper than recomputing them.
+``torch.topk`` selects from it, and the scores of one sample stay in cache from the matrix product to the weights. Which
+keys were selected is kept for the backward pass, a byte a score; the weights, four bytes each, are computed again.
 """
 
 import numpy as np
@@ -34,55 +34,75 @@ def _computing(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def keep_topk_(scores: Tensor, topk: int) -> None:
-    """Set all but the K largest of each row to -inf, in place; of tied keys ``torch.topk`` says which stay.
+def _scores(q: Tensor, k: Tensor, scale: float, num_prefix: int) -> Tensor:
+    dtype = _computing(q.dtype)
+    scores = (q.to(dtype) * scale) @ k.to(dtype).transpose(-2, -1)
+    scores[..., :num_prefix] = -torch.inf
+    return scores
+
+
+def select_topk(scores: Tensor, topk: int) -> Tensor:
+    """The K largest of each row; of tied keys ``torch.topk`` says which stay.
 
     Args:
         scores: (..., N), on a CPU, in fp32 or fp64; K < N.
         topk: K.
+
+    Returns:
+        bool (..., N), True = selected.
     """
     ranked = torch.from_numpy(np.sort(scores.numpy(), axis=-1))
     threshold, next_largest = ranked[..., -topk], ranked[..., -topk - 1]
+    kept = scores >= threshold[..., None]
     tied = threshold == next_largest
     rows = scores[tied]
-    scores.masked_fill_(scores < threshold[..., None], -torch.inf)
     if len(rows):
-        only = torch.full_like(rows, -torch.inf)
-        best = rows.topk(topk, dim=-1, sorted=False)
-        scores[tied] = only.scatter_(-1, best.indices, best.values)
+        best = rows.topk(topk, dim=-1, sorted=False).indices
+        kept[tied] = torch.zeros_like(rows, dtype=torch.bool).scatter_(-1, best, True)
+    return kept
+
+
+def softmax_over_(scores: Tensor, kept: Tensor) -> Tensor:
+    """Softmax of each row over the keys that were kept, in place; no other key scores higher than all of these.
+
+    A product with bytes: filling by mask takes ten times as long. A NaN spreads over its row.
+
+    Args:
+        scores: (..., N).
+        kept: bool (..., N).
+    """
+    weights = scores.sub_(scores.amax(dim=-1, keepdim=True)).exp_().mul_(kept.view(torch.uint8))
+    return weights.div_(weights.sum(dim=-1, keepdim=True))
 
 
 @torch.library.custom_op("mixedae::topk_attention_cpu", mutates_args=(), device_types="cpu")
 def topk_attention_cpu(
     q: Tensor, k: Tensor, v: Tensor, topk: int, scale: float, num_prefix: int
 ) -> tuple[Tensor, Tensor]:
-    """Output (B, H, N, D) and attention weights (B, H, N, N), zero where a key was not selected."""
+    """Output (B, H, N, D) and the selection, bool (B, H, N, N)."""
     dtype = _computing(q.dtype)
-    out, weights = _tokens_first(q), q.new_empty((*q.shape[:3], q.shape[2]), dtype=dtype)
+    out, kept = _tokens_first(q), q.new_empty((*q.shape[:3], q.shape[2]), dtype=torch.bool)
     for chunk in _chunks(q):
-        p = weights[chunk]
-        torch.matmul(q[chunk].to(dtype) * scale, k[chunk].to(dtype).transpose(-2, -1), out=p)
-        p[..., :num_prefix] = -torch.inf
-        keep_topk_(p, topk)
-        torch.softmax(p, dim=-1, out=p)
-        out[chunk] = p @ v[chunk].to(dtype)
-    return out, weights
+        scores = _scores(q[chunk], k[chunk], scale, num_prefix)
+        kept[chunk] = select_topk(scores, topk)
+        out[chunk] = softmax_over_(scores, kept[chunk]) @ v[chunk].to(dtype)
+    return out, kept
 
 
 @topk_attention_cpu.register_fake
 def _(q: Tensor, k: Tensor, v: Tensor, topk: int, scale: float, num_prefix: int) -> tuple[Tensor, Tensor]:
-    return _tokens_first(q), q.new_empty((*q.shape[:3], q.shape[2]), dtype=_computing(q.dtype))
+    return _tokens_first(q), q.new_empty((*q.shape[:3], q.shape[2]), dtype=torch.bool)
 
 
 @torch.library.custom_op("mixedae::topk_attention_cpu_backward", mutates_args=(), device_types="cpu")
 def topk_attention_cpu_backward(
-    d_out: Tensor, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, scale: float
+    d_out: Tensor, q: Tensor, k: Tensor, v: Tensor, kept: Tensor, scale: float, num_prefix: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of q, k and v."""
-    dtype = weights.dtype
+    """Gradients of q, k and v; the weights are computed again over the keys that were selected."""
+    dtype = _computing(q.dtype)
     d_q, d_k, d_v = _tokens_first(q), _tokens_first(q), _tokens_first(q)
     for chunk in _chunks(q):
-        p, d = weights[chunk], d_out[chunk].to(dtype)
+        p, d = softmax_over_(_scores(q[chunk], k[chunk], scale, num_prefix), kept[chunk]), d_out[chunk].to(dtype)
         d_v[chunk] = p.transpose(-2, -1) @ d
         d_scores = d @ v[chunk].to(dtype).transpose(-2, -1)
         d_scores.sub_((d_scores * p).sum(dim=-1, keepdim=True)).mul_(p).mul_(scale)
@@ -92,18 +112,20 @@ def topk_attention_cpu_backward(
 
 
 @topk_attention_cpu_backward.register_fake
-def _(d_out: Tensor, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+def _(
+    d_out: Tensor, q: Tensor, k: Tensor, v: Tensor, kept: Tensor, scale: float, num_prefix: int
+) -> tuple[Tensor, Tensor, Tensor]:
     return _tokens_first(q), _tokens_first(q), _tokens_first(q)
 
 
 def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    q, k, v, _, ctx.scale, _ = inputs
+    q, k, v, _, ctx.scale, ctx.num_prefix = inputs
     ctx.save_for_backward(q, k, v, output[1])
     ctx.mark_non_differentiable(output[1])
 
 
-def _backward(ctx, d_out, _d_weights):  # type: ignore[no-untyped-def]
-    return *topk_attention_cpu_backward(d_out, *ctx.saved_tensors, ctx.scale), None, None, None
+def _backward(ctx, d_out, _d_kept):  # type: ignore[no-untyped-def]
+    return *topk_attention_cpu_backward(d_out, *ctx.saved_tensors, ctx.scale, ctx.num_prefix), None, None, None
 
 
 topk_attention_cpu.register_autograd(_backward, setup_context=_setup_context)
@@ -119,4 +141,4 @@ def _(q: torch.Size, *args: object, **kwargs: object) -> int:
 @register_flop_formula(torch.ops.mixedae.topk_attention_cpu_backward)
 def _(d_out: torch.Size, *args: object, **kwargs: object) -> int:
     b, h, n, d = d_out
-    return 4 * 2 * b * h * n * n * d
+    return 5 * 2 * b * h * n * n * d

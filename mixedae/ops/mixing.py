@@ -165,21 +165,6 @@ def given_by(sources: Tensor, group_size: int) -> Tensor:
     return sources[:, None, :] == torch.arange(group_size, device=sources.device)[None, :, None]
 
 
-def missing_sources(sources: Tensor, group_size: int) -> Tensor:
-    """For each position of a mixed sample the G-1 sources that did not give it: what Eq. (4) sums over.
-
-    There are always G-1 of them, so the masked patches of a batch form a dense tensor, without a boolean selection.
-
-    Args:
-        sources: int64 (M, L).
-        group_size: G.
-
-    Returns:
-        int64 (M, L, G-1), values 0..G-1 without ``sources``' own.
-    """
-    return (sources[..., None] + torch.arange(1, group_size, device=sources.device)) % group_size
-
-
 def target_images(num_mixed: int, batch_size: int, group_size: int, device: torch.device | None = None) -> Tensor:
     """Which image of the batch row m*G+g of an unmixed batch shall reconstruct.
 

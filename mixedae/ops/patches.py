@@ -69,4 +69,6 @@ def take(tokens: Tensor, positions: Tensor) -> Tensor:
     Returns:
         (B, N, C).
     """
-    return tokens.gather(1, positions[..., None].expand(-1, -1, tokens.shape[-1]))
+    rows = torch.arange(len(tokens), device=tokens.device)[:, None] * tokens.shape[1] + positions
+    picked = tokens.flatten(0, 1).index_select(0, rows.flatten())  # gather would keep ``tokens`` for its gradient
+    return picked.unflatten(0, tuple(positions.shape))

@@ -1,32 +1,42 @@
-"""Decoding and augmentation of the same JPEGs: our pre-training recipe, mmpretrain's pipeline, torchvision, timm."""
+"""Decoding and augmentation of the same files: our pre-training recipe, mmpretrain's pipeline, torchvision, timm."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dataset import Compose
+from mmengine.dataset import Compose, default_collate
 from mmengine.registry import init_default_scope
+from mmpretrain.models import SelfSupDataPreprocessor
+from torch import nn
 from torchvision import transforms as T
 from torchvision.datasets import ImageFolder
 
 import mixedae.registry  # noqa: F401
+from mixedae.datasets.in_memory import load_pictures
 from mixedae.errors import DataError
+from mixedae.models import CropPreprocessor
 from mixedae.perf.report import Row
 from mixedae.perf.timing import interleave
 
-SIZE, AREA = 224, (0.2, 1.0)
+AREA = (0.2, 1.0)
+BATCH = 64  # pictures that are augmented at once where they are in memory
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def pipelines() -> dict[str, Callable[[str], Any]]:
-    """Functions from a path to what a loader's worker hands over: the augmentation of MAE's pre-training in each."""
+def pipelines(size: int) -> dict[str, Callable[[str], Any]]:
+    """Functions from a path to what a loader's worker hands over: the augmentation of MAE's pre-training in each.
+
+    Args:
+        size: side of a crop in pixels.
+    """
     from timm.data import create_transform
     from torchvision.datasets.folder import default_loader
 
     init_default_scope("mmpretrain")
-    crop = dict(scale=SIZE, crop_ratio_range=AREA)
+    crop = dict(scale=size, crop_ratio_range=AREA)
     ours = Compose([dict(type="mixedae.LoadRandomResizedCrop", **crop), dict(type="PackInputs")])
     pillow = Compose(
         [
@@ -39,13 +49,13 @@ def pipelines() -> dict[str, Callable[[str], Any]]:
     bicubic = T.InterpolationMode.BICUBIC
     official = T.Compose(
         [
-            T.RandomResizedCrop(SIZE, scale=AREA, interpolation=bicubic),
+            T.RandomResizedCrop(size, scale=AREA, interpolation=bicubic),
             T.RandomHorizontalFlip(),
             T.ToTensor(),
             T.Normalize(MEAN, STD),
         ]
     )
-    timm = create_transform(SIZE, is_training=True, scale=AREA, color_jitter=None, interpolation="bicubic")
+    timm = create_transform(size, is_training=True, scale=AREA, color_jitter=None, interpolation="bicubic")
     return {
         "torchvision ImageFolder": lambda path: official(default_loader(path)),
         "timm": lambda path: timm(default_loader(path)),
@@ -54,13 +64,44 @@ def pipelines() -> dict[str, Callable[[str], Any]]:
     }
 
 
-def measure_loaders(folder: Path, images: int, rounds: int) -> list[Row]:
+def training_input(paths: list[str], size: int) -> dict[str, Callable[[], None]]:
+    """From stored pictures to the batches that a model is given, by one process: from files, and from memory.
+
+    Args:
+        paths: pictures of one size.
+        size: side of a crop in pixels.
+
+    Returns:
+        Functions that go through all pictures once, in random order.
+
+    Raises:
+        DataError: they have several sizes, or do not fit.
+    """
+    normalise = dict(mean=MEAN, std=STD, to_rgb=True)
+    pictures = load_pictures(paths, torch.device("cpu"))
+    pipeline = Compose(
+        [dict(type="mixedae.LoadRandomResizedCrop", scale=size, crop_ratio_range=AREA), dict(type="PackInputs")]
+    )
+    usual, augment = SelfSupDataPreprocessor(**normalise), CropPreprocessor(size, AREA, **normalise)
+
+    def work(item: Callable[[int], dict], preprocess: nn.Module) -> None:
+        for chunk in torch.randperm(len(paths)).split(BATCH):
+            preprocess(default_collate([item(index) for index in chunk.tolist()]), True)
+
+    return {
+        "ours, to the model": lambda: work(lambda i: pipeline(dict(img_path=paths[i])), usual),
+        "ours, to the model, in memory": lambda: work(lambda i: dict(inputs=pictures[i]), augment),
+    }
+
+
+def measure_loaders(folder: Path, images: int, rounds: int, size: int = 224) -> list[Row]:
     """Time one core's work on the first ``images`` files of each class in turn, read from the disk's cache.
 
     Args:
         folder: of classes, with JPEGs.
         images: how many a round.
         rounds: see :func:`~mixedae.perf.timing.interleave`.
+        size: side of a crop in pixels.
 
     Raises:
         DataError: no folder of classes with pictures.
@@ -78,7 +119,11 @@ def measure_loaders(folder: Path, images: int, rounds: int) -> list[Row]:
         for path in paths:
             pipeline(path)
 
-    candidates = {name: functools.partial(work, pipeline) for name, pipeline in pipelines().items()}
+    candidates: dict[str, Callable[[], None]] = {
+        name: functools.partial(work, pipeline) for name, pipeline in pipelines(size).items()
+    }
+    with contextlib.suppress(DataError):  # only pictures of one size can be in memory
+        candidates |= training_input(paths, size)
     rows = interleave(candidates, torch.device("cpu"), rounds, warmup=1, case=f"{len(paths)} files of {folder.name}")
     torch.set_num_threads(threads)
     for row in rows:

@@ -21,7 +21,7 @@ def build(
     init_default_scope("mmpretrain")
     attention = "plain" if kind == "MAE" else "homologous"
     weight = 0.0 if kind == "MAE" else 0.1
-    decoder = dict(type="mixedae.MixedAEPretrainDecoder", **DECODER, **(neck or {}))
+    decoder = dict(type="mixedae.MixedAEPretrainDecoder", **{**DECODER, **(neck or {})})
     model = MODELS.build(
         dict(
             type=f"mixedae.{kind}",

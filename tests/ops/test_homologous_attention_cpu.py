@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixedae.ops import homologous_attention, homologous_attention_reference
-from mixedae.ops.homologous_attention_cpu import CHUNK, keep_topk_, topk_attention_cpu
+from mixedae.ops.homologous_attention_cpu import CHUNK, select_topk, softmax_over_, topk_attention_cpu
 
 
 @settings(deadline=None, max_examples=60)
@@ -22,12 +22,36 @@ def test_keeps_exactly_k_of_the_largest(rows, n, topk, levels, seed):
     topk = min(topk, n - 1)
     scores = torch.randint(levels, (rows, n), generator=torch.Generator().manual_seed(seed)).float()  # many ties
     before = scores.clone()
-    keep_topk_(scores, topk)
-    kept = scores > -torch.inf
+    kept = select_topk(scores, topk)
+    assert torch.equal(scores, before)
     assert kept.sum(-1).eq(topk).all()
-    assert torch.equal(scores[kept], before[kept])
-    worst, best_left = before.masked_fill(~kept, torch.inf).amin(-1), before.masked_fill(kept, -torch.inf).amax(-1)
+    worst, best_left = scores.masked_fill(~kept, torch.inf).amin(-1), scores.masked_fill(kept, -torch.inf).amax(-1)
     assert (worst >= best_left).all()
+    expected = scores.masked_fill(~kept, -torch.inf).softmax(-1)
+    torch.testing.assert_close(softmax_over_(scores, kept), expected)
+
+
+def test_a_dropped_key_of_any_score_leaves_no_trace():
+    """[CLS] out of the pool scores higher than all patches: its weight and its gradients are zero, not NaN."""
+    q, k, v = (torch.randn(1, 1, 9, 4) for _ in range(3))
+    k[:, :, 0] = 1e4 * q.mean(dim=2)
+    q, k, v = (x.requires_grad_() for x in (q, k, v))
+    out = homologous_attention(q, k, v, 3, num_prefix=1)
+    out.sum().backward()
+    expected = homologous_attention_reference(q, k, v, 3, num_prefix=1)
+    torch.testing.assert_close(out, expected)
+    assert not k.grad[:, :, 0].any() and not v.grad[:, :, 0].any() and q.grad.isfinite().all()
+
+
+def test_the_backward_pass_is_left_a_byte_a_score():
+    """N^2 bytes of selection a head, and no N^2 floats of weights."""
+    q, k, v = (torch.randn(2, 3, 20, 4, requires_grad=True) for _ in range(3))
+    saved: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x) or x, lambda x: x):
+        homologous_attention(q, k, v, 5)
+    square = [x for x in saved if x.shape == (2, 3, 20, 20)]
+    assert [x.dtype for x in square] == [torch.bool]
+    assert sum(x.nbytes for x in saved) == 3 * q.nbytes + 2 * 3 * 20 * 20
 
 
 def test_samples_in_several_chunks_give_what_one_chunk_gives():
@@ -73,4 +97,4 @@ def test_floating_point_operations_are_counted():
     with FlopCounterMode(display=False) as counter:
         homologous_attention(q, k, v, 3).sum().backward()
     product = 2 * 2 * 3 * 7 * 7 * 4
-    assert counter.get_total_flops() == 6 * product  # two forward, four backward: the weights are kept
+    assert counter.get_total_flops() == 7 * product  # two forward; scores again and four gradients backward, as in SDPA

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixedae.errors import ConfigError, GroupSizeError
-from mixedae.ops import given_by, missing_sources, mix, num_groups, sample_sources, target_images, unmix
+from mixedae.ops import mix, num_groups, sample_sources, target_images, unmix
 
 shapes = st.fixed_dictionaries(
     {
@@ -75,18 +75,6 @@ def test_unmix_is_eq_3_and_inverts_mix(case):
                     assert torch.equal(got, patches[image_of(m, g, case), position])
                 else:
                     assert torch.equal(got, mask_token[0, 0])
-
-
-@relaxed
-@given(shapes)
-def test_missing_sources_are_the_complement(case):
-    _, sources = draw(case)
-    size = case["group_size"]
-    missing, shown = missing_sources(sources, size), given_by(sources, size)
-    for m in range(sources.shape[0]):
-        for position in range(sources.shape[1]):
-            expected = {g for g in range(size) if not shown[m, g, position]}
-            assert set(missing[m, position].tolist()) == expected == set(range(size)) - {int(sources[m, position])}
 
 
 @relaxed

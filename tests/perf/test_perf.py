@@ -5,14 +5,16 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 
 from mixedae.errors import ConfigError, DataError
 from mixedae.ops import homologous_attention
 from mixedae.perf.attention import measure_attention
 from mixedae.perf.loader import measure_loaders
 from mixedae.perf.models import load_class, model_loss
+from mixedae.perf.profile import KINDS, WHOLE, seconds_by_kind
 from mixedae.perf.report import Report, report, show
-from mixedae.perf.steps import Step
+from mixedae.perf.steps import Step, measure_steps
 from mixedae.perf.timing import interleave, quartiles
 from tests.models.conftest import build
 
@@ -87,6 +89,18 @@ def test_a_step_trains_and_is_counted(kind):
     assert step.gflop() > 3 * 2 * linear(tokens, 32, 64)
 
 
+def test_a_profile_sorts_a_steps_time():
+    torch.manual_seed(0)
+    images = torch.randn(8, 3, 16, 16)
+    found = {
+        kind: seconds_by_kind(Step(build(kind), images, torch.float32, fused=True), CPU) for kind in ("MAE", "MixedAE")
+    }
+    for kind, seconds in found.items():
+        assert sum(value for name, value in seconds.items() if name != WHOLE) == pytest.approx(seconds[WHOLE])
+        assert all(seconds[name] > 0 for name in KINDS if name != "homologous attention"), (kind, seconds)
+    assert found["MAE"]["homologous attention"] == 0 < found["MixedAE"]["homologous attention"]
+
+
 def test_more_attention_is_counted_for_more_tokens():
     """Attention on a CPU, which PyTorch's counter leaves out, is counted."""
 
@@ -116,6 +130,47 @@ def test_a_foreign_module_is_loaded_by_path(tmp_path):
         load_class(f"{tmp_path}/foreign.py:Absent")
     with pytest.raises(ConfigError, match="no file"):
         load_class("nowhere.py:Thing")
+
+
+STAND_IN = '''
+import torch
+
+
+class Autoencoder(torch.nn.Module):
+    """As official MAE's: the loss first, then what a picture of it needs."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(32, 32)
+
+    def forward(self, images):
+        return (self.layer(images) - images).square().mean(), None, None
+'''
+
+
+def test_against_measures_a_foreign_module_in_the_same_rounds(tmp_path):
+    """``--against FILE:NAME`` with a module made for this test; the whole table of a case at ViT-B's width."""
+    (tmp_path / "stand_in.py").write_text(STAND_IN)
+    against = [f"{tmp_path}/stand_in.py:Autoencoder"]
+    rows = list(measure_steps(CPU, "base", [4], [32], [1], torch.float32, False, against, rounds=1))
+    assert [row.name for row in rows] == ["MAE", "MixedAE", "mmpretrain MAE", "Autoencoder"]
+    assert {(row.case, row.baseline, row.rounds) for row in rows} == {("ViT-B 32 px B 4 depth 1", "MAE", 1)}
+    foreign = rows[-1].extra
+    assert foreign["gflop"] == pytest.approx(2 * 2 * 4 * 3 * 32 * 32 * 32 / 1e9)  # forward, and the weight's gradient
+    assert foreign["saved_mb"] > 0
+    counted = {row.name: row.extra["gflop"] for row in rows}
+    assert counted["MAE"] < counted["mmpretrain MAE"]  # removed patches are not embedded, visible ones not predicted
+
+
+@pytest.mark.parametrize("sizes", [(40, 40), (40, 48)], ids=["one size", "two sizes"])
+def test_pictures_of_one_size_are_measured_from_memory_too(tmp_path, sizes):
+    for i, side in enumerate(sizes):
+        (tmp_path / str(i)).mkdir()
+        Image.effect_noise((side, 40), 50).save(tmp_path / f"{i}/noise.png")
+    rows = {row.name: row for row in measure_loaders(tmp_path, 2, 1, size=32)}
+    whole_inputs = {"ours, to the model", "ours, to the model, in memory"} if len(set(sizes)) == 1 else set()
+    assert set(rows) == {"torchvision ImageFolder", "timm", "mmpretrain, Pillow", "ours"} | whole_inputs
+    assert all(row.extra["images_per_s_a_core"] == pytest.approx(2 / row.seconds) for row in rows.values())
 
 
 def test_a_folder_without_pictures_is_named(tmp_path):

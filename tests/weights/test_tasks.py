@@ -83,6 +83,8 @@ def test_the_fingerprint_of_the_loaded_backbone_is_the_checkpoints(
     taken = set(report.matched) | set(report.resized)
     assert taken | set(report.unexpected) == set(source)
     assert fingerprint(model.backbone, report.matched) == report.fingerprint == fingerprint(source, report.matched)
+    assert report.checkpoint_fingerprint == fingerprint(source) == report.summary()["checkpoint_fingerprint"]
+    assert report.checkpoint_fingerprint[:12] in str(report) and report.fingerprint[:12] in str(report)
     resized = {"pos_embed"} if task != "classification" or adds == "ViTDet's" else set()
     norm, has_norm = ("ln2", task == "classification") if kind.endswith("fine-tuned") else ("ln1", False)
     without_use = set() if has_norm else {f"{norm}.weight", f"{norm}.bias"}

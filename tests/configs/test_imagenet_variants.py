@@ -129,6 +129,12 @@ def test_few_labels_read_a_list(percent: int) -> None:
     assert cfg.val_dataloader == parent.val_dataloader and cfg.optim_wrapper == parent.optim_wrapper
 
 
+@pytest.mark.parametrize("name", [LINEAR, PARTIAL, *FEW.values()])
+def test_the_other_recipes_have_the_parameters_of_vit_base(name: str) -> None:
+    """A norm before the pooling or after it; the linear probe's BatchNorm has no parameters."""
+    assert sum(p.numel() for p in build_on_meta(load(name)).parameters()) == 86_567_656
+
+
 @pytest.mark.parametrize("name", [LARGE, HUGE, LINEAR, PARTIAL, *FEW.values()])
 def test_amp_and_accumulation(name: str) -> None:
     cfg = load(name)

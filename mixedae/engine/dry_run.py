@@ -106,7 +106,7 @@ def describe(facts: dict[str, Any]) -> str:
             if weights is None
             else f"{weights['path']} ({weights['format']}): {weights['matched']} matched, {len(weights['resized'])} "
             f"resized, {len(weights['allowed_missing'])} new, {sum(weights['dropped'].values())} not backbone, "
-            f"fingerprint {weights['fingerprint'][:12]}"
+            f"fingerprint {weights['checkpoint_fingerprint'][:12]}"
         ),
         "pictures": ", ".join(f"{split} {count}" for split, count in facts["pictures"].items()),
         "batch": facts["batch"],

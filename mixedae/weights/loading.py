@@ -45,6 +45,7 @@ class LoadReport:
         unexpected: final norms and [CLS] token of the checkpoint that the model has no place for.
         dropped: tensors that are not backbone: decoder, head.
         fingerprint: :func:`fingerprint` over ``matched``, in the file and in the model after loading.
+        checkpoint_fingerprint: over the file's whole ViT, as ``tools/checkpoint.py inspect`` prints it.
     """
 
     path: str
@@ -55,6 +56,7 @@ class LoadReport:
     unexpected: tuple[str, ...]
     dropped: tuple[str, ...]
     fingerprint: str
+    checkpoint_fingerprint: str
 
     def summary(self) -> dict[str, object]:
         """The report as plain JSON, with counts in the place of long lists."""
@@ -67,12 +69,14 @@ class LoadReport:
             "unexpected": list(self.unexpected),
             "dropped": dict(Counter(name.split(".")[0] for name in self.dropped)),
             "fingerprint": self.fingerprint,
+            "checkpoint_fingerprint": self.checkpoint_fingerprint,
         }
 
     def __str__(self) -> str:
         lines = [
-            f"backbone weights from {self.path} ({self.format}), fingerprint {self.fingerprint[:12]}",
-            f"  matched {len(self.matched)} | resized {len(self.resized)} | new {len(self.allowed_missing)} | "
+            f"backbone weights from {self.path} ({self.format}), fingerprint {self.checkpoint_fingerprint[:12]}",
+            f"  matched {len(self.matched)} ({self.fingerprint[:12]} in file and model) | "
+            f"resized {len(self.resized)} | new {len(self.allowed_missing)} | "
             f"unused {len(self.unexpected)} | not backbone {len(self.dropped)}",
         ]
         lines += [f"  resized: {name} {old} -> {new}" for name, (old, new) in self.resized.items()]
@@ -186,6 +190,7 @@ def load_backbone(
         unexpected=unused,
         dropped=tuple(name for name, tensor in content.items() if id(tensor) not in kept),
         fingerprint=fingerprint(new, matched),
+        checkpoint_fingerprint=fingerprint(source),
     )
     if fingerprint(backbone, matched) != report.fingerprint:
         raise WeightsError(

@@ -3,8 +3,10 @@
 import math
 
 import pytest
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from mixedae.errors import LayerDecayError
 from mixedae.registry import LOOPS
 from tests.configs.recipe import batch_in_name, build_on_meta, learning_rates, load, parameter_groups
 
@@ -36,11 +38,13 @@ def test_large_and_huge_are_finetune_mds(name: str, depth: int, drop_path: float
             below = depth + 1 if name_.startswith(("backbone.patch", "backbone.cls", "backbone.pos")) else 0
         spared = parameter.ndim == 1 or name_ in ("backbone.cls_token", "backbone.pos_embed")
         assert groups[name_] == pytest.approx((peak * 0.75**below, 0.0 if spared else 0.05)), name_
-    rates = [r[0] for r in learning_rates(cfg, (1.0,), 10)]
-    assert rates[50] == max(rates) == pytest.approx(peak)
-    assert rates[275] == pytest.approx(1e-6 + (peak - 1e-6) / 2)
-    cosine = (1 + math.cos(math.pi * 449 / 450)) / 2
-    assert rates[-1] == pytest.approx(1e-6 + (peak - 1e-6) * cosine)
+    scales = (1.0, 0.75 ** (depth + 1))
+    for group, scale in zip(zip(*learning_rates(cfg, scales, 10), strict=True), scales, strict=True):
+        top, floor = peak * scale, 1e-6 * scale
+        assert group[50] == max(group) == pytest.approx(top)
+        assert group[275] == pytest.approx(floor + (top - floor) / 2)
+        cosine = (1 + math.cos(math.pi * 449 / 450)) / 2
+        assert group[-1] == pytest.approx(floor + (top - floor) * cosine)
     assert batch_in_name(name) == cfg.auto_scale_lr.base_batch_size == 8 * cfg.train_dataloader.batch_size
 
 
@@ -88,7 +92,7 @@ def test_partial_fine_tuning(blocks: float) -> None:
     cfg = load(PARTIAL)
     parent = load(BASE)
     assert {**cfg.model.backbone, "trainable_blocks": None} == {**parent.model.backbone, "trainable_blocks": None}
-    cfg = type(cfg)(cfg.to_dict())
+    cfg = Config(cfg.to_dict())
     cfg.model.backbone.trainable_blocks = blocks
     groups = parameter_groups(cfg, build_on_meta(cfg))
     inside = {int(n.split(".")[2]) for n in groups if n.startswith("backbone.layers.")}
@@ -96,6 +100,16 @@ def test_partial_fine_tuning(blocks: float) -> None:
     assert min(lr for lr, _ in groups.values()) == pytest.approx(2e-3 * 0.65 ** math.ceil(blocks))
     assert not {"backbone.pos_embed", "backbone.cls_token", "backbone.patch_embed.projection.weight"} & groups.keys()
     assert {"head.fc.weight", "backbone.ln2.weight"} <= groups.keys()
+
+
+def test_no_block_at_all_is_a_linear_probe() -> None:
+    """The series' first point: there is nothing to decay over the layers, and the recipe says so."""
+    cfg = Config(load(PARTIAL).to_dict())
+    cfg.model.backbone.trainable_blocks = 0
+    with pytest.raises(LayerDecayError, match="set layer_decay_rate=1"):
+        parameter_groups(cfg, build_on_meta(cfg))
+    cfg.optim_wrapper.paramwise_cfg.layer_decay_rate = 1.0
+    assert parameter_groups(cfg, build_on_meta(cfg)).keys() == {"head.fc.weight", "head.fc.bias"}
 
 
 def test_knn() -> None:
@@ -113,6 +127,12 @@ def test_few_labels_read_a_list(percent: int) -> None:
     data = cfg.train_dataloader.dataset
     assert data.ann_file == f"meta/train_{percent}percent.txt" and data.data_prefix == "train" and not data.split
     assert cfg.val_dataloader == parent.val_dataloader and cfg.optim_wrapper == parent.optim_wrapper
+
+
+@pytest.mark.parametrize("name", [LINEAR, PARTIAL, *FEW.values()])
+def test_the_other_recipes_have_the_parameters_of_vit_base(name: str) -> None:
+    """A norm before the pooling or after it; the linear probe's BatchNorm has no parameters."""
+    assert sum(p.numel() for p in build_on_meta(load(name)).parameters()) == 86_567_656
 
 
 @pytest.mark.parametrize("name", [LARGE, HUGE, LINEAR, PARTIAL, *FEW.values()])

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MINI = "mm_configs/mini"
+CAMVID = "tests/configs/overfit_camvid.py"
 COCO = f"{MINI}/detection/cascade-mask-rcnn_mixedae-vit-mini_fpn_20e_coco-small.py"
 PRETRAIN = f"{MINI}/pretrain/mixedae_vit-mini-p8_1xb64-coslr-3e_tiny-imagenet.py"
 
@@ -19,6 +20,7 @@ def train(config: str, work_dir: Path, samples: Path, *options: str) -> dict:
     env = {
         **os.environ, "OMP_NUM_THREADS": "1",
         "MIXEDAE_DATA_IMAGENET": str(samples / "tiny_imagenet100"),
+        "MIXEDAE_DATA_CAMVID": str(samples / "camvid"),
         "MIXEDAE_DATA_COCO": str(samples / "coco_tiny"),
     }  # fmt: skip
     command = [sys.executable, "tools/train.py", config, "--work-dir", str(work_dir), "--cfg-options", *options]
@@ -42,3 +44,13 @@ def test_eight_coco_pictures(checkpoint: Path, sample_data: Path, tmp_path: Path
     assert record["num_val_images"] == 8 and record["load_report"]["matched"] == 51
     assert record["metrics"]["coco/bbox_mAP"] > 0.8
     assert record["metrics"]["coco/segm_mAP"] > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.train
+def test_eight_camvid_pictures(checkpoint: Path, sample_data: Path, tmp_path: Path) -> None:
+    """All eleven classes, thin and rare ones too, up to what the decoder's resolution lets through."""
+    record = train(CAMVID, tmp_path, sample_data, f"model.backbone.init_cfg.checkpoint={checkpoint}")
+    assert record["num_val_images"] == 8 and record["load_report"]["matched"] == 51
+    assert record["metrics"]["aAcc"] > 95
+    assert record["metrics"]["mIoU"] > 78

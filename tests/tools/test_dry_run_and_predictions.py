@@ -49,7 +49,7 @@ def test_predictions_and_pictures(config: str, mini_data: Path, tmp_path: Path) 
     else:
         assert all(set(i) <= {"bbox", "score", "label", "segmentation"} for e in entries for i in e["instances"])
     drawn = list((out / "pictures").glob("*.png"))
-    assert len(drawn) == 2 or config == DETECTION
+    assert len(drawn) == 2
     for path in drawn:
         with Image.open(path) as picture:
             assert min(picture.size) >= 384 and len(np.unique(np.asarray(picture))) > 10

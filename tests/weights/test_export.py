@@ -87,6 +87,15 @@ def weights_of(old: int, new: int) -> np.ndarray:
     return matrix
 
 
+def interpolated(embed: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Position embeddings of a square grid, [CLS]'s first, on another grid."""
+    side = int((embed.shape[1] - 1) ** 0.5)
+    places = embed[0, 1:].double().numpy().reshape(side, side, -1)
+    rows, columns = weights_of(side, grid[0]), weights_of(side, grid[1])
+    resized = np.einsum("ij,kl,jlc->ikc", rows, columns, places).reshape(1, grid[0] * grid[1], -1)
+    return torch.cat((embed[:, :1], torch.from_numpy(resized).float()), 1)
+
+
 @pytest.mark.parametrize("name", ["mae-pretrained", "timm", "mmpretrain"])
 @pytest.mark.parametrize("size", [(32, 32), (48, 24), (16, 72)])
 def test_features_at_any_size_with_positions_interpolated_by_hand(
@@ -98,13 +107,28 @@ def test_features_at_any_size_with_positions_interpolated_by_hand(
     model = transfer_vit()
     load_backbone(model, tmp_path / "x.safetensors")
     official = dict(convert(state, "timm").tensors)
-    places = official["pos_embed"][0, 1:].double().numpy().reshape(4, 4, 32)
-    rows, columns = weights_of(4, size[0] // 8), weights_of(4, size[1] // 8)
-    resized = np.einsum("ij,kl,jlc->ikc", rows, columns, places).reshape(1, -1, 32)
-    official["pos_embed"] = torch.cat((official["pos_embed"][:, :1], torch.from_numpy(resized).float()), 1)
+    official["pos_embed"] = interpolated(official["pos_embed"], (size[0] // 8, size[1] // 8))
     images = torch.randn(2, 3, *size)
     with torch.no_grad():
         torch.testing.assert_close(model(images)[-1], fb_forward(official, images), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(224, 224), (160, 288), (336, 64)])
+def test_three_libraries_give_the_same_features(size: tuple[int, int]) -> None:
+    """Ours, trained at 224 with patches of 16, against mmpretrain's and timm's ViT with positions resized in numpy."""
+    options = {"img_size": size, "patch_size": 16}
+    ours = transfer_vit(img_size=224, patch_size=16)
+    state = dict(ours.state_dict())
+    state["pos_embed"] = interpolated(state["pos_embed"], (size[0] // 16, size[1] // 16))
+    assert size != (224, 224) or torch.allclose(state["pos_embed"], ours.pos_embed, atol=1e-7)
+    upstream, other = mm_vit(seed=1, **options), timm_vit(seed=2, num_classes=0, **options)
+    upstream.load_state_dict(state, strict=True)
+    other.load_state_dict(convert(state, "timm").tensors, strict=True)
+    images = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        features = ours(images)[-1]
+        torch.testing.assert_close(features, upstream(images)[-1], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(features, other.forward_features(images), atol=1e-5, rtol=1e-5)
 
 
 def test_what_timm_has_no_place_for_is_refused() -> None:

@@ -3,17 +3,16 @@
 Pipelines and metric of mmseg's ``ade20k.py``, which are BEiT's. Annotation 0 is "other" and ignored.
 """
 
+_base_ = "segmentation.py"
+
 data_root = "{{$MIXEDAE_DATA_ADE20K:data/ade20k}}"
 crop_size = (512, 512)
 num_classes = 150
 scale = (2048, 512)  # short side 512, long side at most 2048
-# Pillow refuses a truncated JPEG, which OpenCV decodes to grey.
-load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
-load_annotations = dict(type="LoadAnnotations", reduce_zero_label=True)
 
 train_pipeline = [
-    load_image,
-    load_annotations,
+    _base_.load_image,
+    _base_.load_annotations,
     dict(type="RandomResize", scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
     dict(type="RandomFlip", prob=0.5),
@@ -21,21 +20,21 @@ train_pipeline = [
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
-    load_image,
+    _base_.load_image,
     dict(type="Resize", scale=scale, keep_ratio=True),
-    load_annotations,  # after Resize: the truth keeps its size, the prediction is brought to it
+    _base_.load_annotations,  # after Resize: the truth keeps its size, the prediction is brought to it
     dict(type="PackSegInputs"),
 ]
 # BEiT's multi-scale test (unilm, SETR_Resize): no short side below the crop, so the three smallest ratios coincide.
 tta_short_sides = [max(crop_size[0], round(scale[1] * ratio)) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)]
 tta_pipeline = [
-    load_image,
+    _base_.load_image,
     dict(
         type="TestTimeAug",
         transforms=[
             [dict(type="ResizeShortestEdge", scale=side, max_size=10**6) for side in tta_short_sides],
             [dict(type="RandomFlip", prob=flip, direction="horizontal") for flip in (0.0, 1.0)],
-            [load_annotations],
+            [_base_.load_annotations],
             [dict(type="PackSegInputs")],
         ],
     ),
@@ -43,27 +42,10 @@ tta_pipeline = [
 tta_model = dict(type="SegTTAModel")
 
 loader = dict(num_workers=4, persistent_workers=True)
-train_dataloader = dict(  # batch_size: the leaf's, from the schedule
+train_dataloader = dict(
     **loader,
     sampler=dict(type="InfiniteSampler", shuffle=True),
-    dataset=dict(
-        type="ADE20KDataset",
-        data_root=data_root,
-        data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(type="ADE20KDataset", data_root=data_root, pipeline=train_pipeline),
 )
-val_dataloader = dict(
-    **loader,
-    batch_size=1,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type="ADE20KDataset",
-        data_root=data_root,
-        data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(**loader, dataset=dict(type="ADE20KDataset", data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
-test_evaluator = val_evaluator

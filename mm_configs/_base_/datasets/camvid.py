@@ -5,6 +5,8 @@ model; the metric is taken at their own size, on the validation part (training e
 (tools/test.py).
 """
 
+_base_ = "segmentation.py"
+
 data_root = "{{$MIXEDAE_DATA_CAMVID:data/camvid}}"
 crop_size = (128, 128)
 scale = (256, 192)  # width, height: 32 x 24 patches of 8
@@ -21,12 +23,10 @@ classes = (
     "pedestrian",
     "bicyclist",
 )
-load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
-load_annotations = dict(type="LoadAnnotations", reduce_zero_label=True)
 
 train_pipeline = [
-    load_image,
-    load_annotations,
+    _base_.load_image,
+    _base_.load_annotations,
     dict(type="RandomResize", scale=scale, ratio_range=(0.75, 1.5), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
     dict(type="RandomFlip", prob=0.5),
@@ -34,33 +34,22 @@ train_pipeline = [
     dict(type="PackSegInputs"),
 ]
 test_pipeline = [
-    load_image,
+    _base_.load_image,
     dict(type="Resize", scale=scale, keep_ratio=True),
-    load_annotations,
+    _base_.load_annotations,
     dict(type="PackSegInputs"),
 ]
 
 frames = dict(type="BaseSegDataset", data_root=data_root, metainfo=dict(classes=classes), reduce_zero_label=True)
 loader = dict(num_workers=0, persistent_workers=False)
 test_loader = dict(**loader, batch_size=1, sampler=dict(type="DefaultSampler", shuffle=False))
-train_dataloader = dict(  # batch_size: the leaf's, from the schedule
+train_dataloader = dict(
     **loader,
     sampler=dict(type="DefaultSampler", shuffle=True),
     drop_last=True,
-    dataset=dict(
-        **frames,
-        data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(**frames, pipeline=train_pipeline),
 )
-val_dataloader = dict(
-    **test_loader,
-    dataset=dict(
-        **frames,
-        data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(**test_loader, dataset=dict(**frames, pipeline=test_pipeline))
 test_dataloader = dict(
     **test_loader,
     dataset=dict(
@@ -69,5 +58,3 @@ test_dataloader = dict(
         pipeline=test_pipeline,
     ),
 )
-val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
-test_evaluator = val_evaluator

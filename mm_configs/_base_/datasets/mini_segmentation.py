@@ -3,6 +3,8 @@
 Written by ``tools/data.py mini``. Mask value 0 is ignored (things of no class), 1 is background, 2 to 11 the classes.
 """
 
+_base_ = "segmentation.py"
+
 data_root = "{{$MIXEDAE_DATA_MINI:data/mini}}/ade20k"
 crop_size = (128, 128)
 classes = (  # background, then mixedae.datasets.mini.CLASSES
@@ -18,18 +20,16 @@ classes = (  # background, then mixedae.datasets.mini.CLASSES
     "zigzag_crescent",
     "striped_crescent",
 )
-load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
-load_annotations = dict(type="LoadAnnotations", reduce_zero_label=True)
 
 train_pipeline = [
-    load_image,
-    load_annotations,
+    _base_.load_image,
+    _base_.load_annotations,
     dict(type="RandomResize", scale=crop_size, ratio_range=(1.0, 1.25), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.9),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackSegInputs"),
 ]
-test_pipeline = [load_image, load_annotations, dict(type="PackSegInputs")]
+test_pipeline = [_base_.load_image, _base_.load_annotations, dict(type="PackSegInputs")]
 
 scenes = dict(
     type="BaseSegDataset",
@@ -39,26 +39,11 @@ scenes = dict(
     reduce_zero_label=True,
 )
 loader = dict(num_workers=0, persistent_workers=False)
-train_dataloader = dict(  # batch_size: the leaf's, from the schedule
+train_dataloader = dict(
     **loader,
     sampler=dict(type="DefaultSampler", shuffle=True),
     drop_last=True,
-    dataset=dict(
-        **scenes,
-        data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(**scenes, pipeline=train_pipeline),
 )
-val_dataloader = dict(
-    **loader,
-    batch_size=1,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        **scenes,
-        data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(**loader, dataset=dict(**scenes, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
-test_evaluator = val_evaluator

@@ -28,7 +28,7 @@ class PicturesInMemory(CustomDataset):
 
     Args:
         place: ``model``: on the device that trains (default); ``cpu``: in the machine's memory.
-        **kwargs: see ``mmpretrain.CustomDataset``; without ``pipeline`` and ``with_label``.
+        **kwargs: see ``mmpretrain.CustomDataset``; without a pipeline. Labels, if it finds some, are left behind.
 
     Raises:
         ConfigError: unknown ``place``, or a pipeline.
@@ -42,7 +42,7 @@ class PicturesInMemory(CustomDataset):
             raise ConfigError("PicturesInMemory runs no pipeline; set mixedae.CropPreprocessor as data_preprocessor")
         self.device = torch.device(get_device() if place == "model" else "cpu")
         self.pictures: Tensor | None = None
-        super().__init__(**{"with_label": False, **kwargs})
+        super().__init__(**kwargs)
 
     def full_init(self) -> None:
         """List the files, as mmpretrain does, then decode all of them."""

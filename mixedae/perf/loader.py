@@ -77,7 +77,7 @@ def training_input(paths: list[str], size: int) -> dict[str, Callable[[], None]]
     Raises:
         DataError: they have several sizes, or do not fit.
     """
-    normalise = dict(mean=MEAN, std=STD, to_rgb=True)
+    normalise: dict[str, Any] = dict(mean=MEAN, std=STD, to_rgb=True)
     pictures = load_pictures(paths, torch.device("cpu"))
     pipeline = Compose(
         [dict(type="mixedae.LoadRandomResizedCrop", scale=size, crop_ratio_range=AREA), dict(type="PackInputs")]

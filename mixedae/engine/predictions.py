@@ -86,9 +86,11 @@ class PredictionHook(Hook):
     def _draw(self, runner: Runner, sample: Any) -> None:
         dataset: Any = runner.test_dataloader.dataset
         classes = dataset.metainfo["classes"]
-        # mmseg makes up a palette where a data set has none, with colours hard to tell apart
+        # not dataset.metainfo's: mmseg makes up a palette where there is none, with colours hard to tell apart
         metainfo = runner.cfg.test_dataloader.dataset.get("metainfo") or {}
-        palette = {**getattr(dataset, "METAINFO", {}), **metainfo}.get("palette") or colours(len(classes))
+        palette = {**getattr(dataset, "METAINFO", {}), **metainfo}.get("palette") or ()
+        if len(palette) < len(classes):
+            palette = colours(len(classes))
         with Image.open(sample.img_path) as file:
             image = np.array(file.convert("RGB"))
         path = self.out_dir / "pictures" / f"{self._drawn:04d}_{Path(sample.img_path).stem}.png"

@@ -177,7 +177,7 @@ def _dry_run(workspace: Workspace, cells: list[Cell], console: Console, force: s
         count += not cached
         what = f"cached{': diverged' if state.kind == 'diverged' else ''}"
         what = what if cached else f"to run: {state.reason or '--force'}"
-        batch = str(recipe.batch * workspace.launch.world_size)
+        batch = str(recipe.effective_batch(workspace.launch.world_size))
         changes = [f"+ {name}" for name in variant.overlays] + [f"{key}={value}" for key, value in recipe.options]
         table.add_row(*map(Text, (cell.name, what, batch, recipe.precision, " ".join([variant.config, *changes]))))
     console.print(table)

@@ -36,13 +36,14 @@ class Recipe:
 
     Attributes:
         hash: sha256 of the resolved config without :data:`NOT_RECIPE` and without data folders.
-        batch: images in one optimizer step of one process (loader's batch x accumulation).
+        batch: images in one optimizer step of one process (loader's batch x accumulation), before ``accumulate_to``.
         precision: ``fp32``, ``amp-fp16`` or ``amp-bf16``.
         loader_batch: images that one process reads at a time.
         epochs: passes over the training data; None where the recipe counts iterations.
         validates: whether it has a validation.
         saves: whether it saves checkpoints.
         options: key of the config to value, what its variant sets.
+        accumulate_to: the batch that the run accumulates to, on any number of processes; None: it does not.
     """
 
     hash: str
@@ -53,6 +54,12 @@ class Recipe:
     validates: bool = False
     saves: bool = False
     options: tuple[tuple[str, Any], ...] = ()
+    accumulate_to: int | None = None
+
+    def effective_batch(self, processes: int) -> int:
+        """Images in one optimizer step over all processes, as ``mixedae.EffectiveBatchHook`` arranges it."""
+        together = self.batch * processes
+        return together * max(1, round(self.accumulate_to / together)) if self.accumulate_to else together
 
 
 @contextmanager
@@ -152,6 +159,8 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
     if isinstance(hooks := tree.get("custom_hooks"), list):
         tree["custom_hooks"] = [hook for hook in hooks if hook.get("type") not in WATCHING_HOOKS]
     text = json.dumps(tree, sort_keys=True, default=_plain)
+    scaling = tree.get("auto_scale_lr") or {}
+    accumulates = scaling.get("accumulate") and "accumulative_counts" not in wrapper
     return Recipe(
         hash=hashlib.sha256(text.encode()).hexdigest(),
         batch=int(loader["batch_size"]) * int(wrapper.get("accumulative_counts", 1)),
@@ -161,4 +170,5 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
         validates=bool(tree.get("val_dataloader")),
         saves=bool((tree.get("default_hooks") or {}).get("checkpoint")),
         options=tuple(options.items()),
+        accumulate_to=scaling["base_batch_size"] if accumulates else None,
     )

@@ -166,7 +166,7 @@ class Workspace:
             dataset_fingerprint=self._fingerprint(self.suite.data_of(cell)),
             card_version=self.suite.cards[cell.task].version if cell.task else None,
             seed=cell.seed,
-            effective_batch=recipe.batch * self.launch.world_size,
+            effective_batch=recipe.effective_batch(self.launch.world_size),
             precision=recipe.precision,
             limit=self.limit,
         )

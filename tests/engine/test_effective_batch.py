@@ -11,6 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mixedae.benchmark.recipe import recipe_of, resolve
 from mixedae.engine.effective_batch import Batch, batch_norm_images, stretch_schedulers
 from mixedae.errors import ConfigError
 
@@ -238,6 +239,8 @@ def test_a_recipes_batch_is_kept_by_accumulation(make_runner: Make, images: int,
     )
     record = json.loads((Path(runner.work_dir) / "run_record.json").read_text())
     assert (record["accumulation"], record["lr"]) == (accumulation, pytest.approx(0.01 * effective / base))
+    planned = recipe_of(runner.cfg, Path("toy.py"))  # what the harness expects of the run
+    assert planned.effective_batch(1) == record["effective_batch"] == effective
 
 
 def test_an_accumulation_that_is_given_is_kept(make_runner: Make) -> None:
@@ -245,6 +248,7 @@ def test_an_accumulation_that_is_given_is_kept(make_runner: Make) -> None:
     runner = make_runner(optim_wrapper__accumulative_counts=2, auto_scale_lr=options)
     _, lines = train_recording_lr(runner)
     assert any(line.startswith("effective batch 8 = 1 process x 4 images x 2 accumulation") for line in lines)
+    assert recipe_of(runner.cfg, Path("toy.py")).effective_batch(1) == 8
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -286,3 +290,10 @@ def test_batch_norm_images() -> None:
     assert batch_norm_images(nn.Sequential(nn.BatchNorm2d(1)), batch) == 2
     assert batch_norm_images(nn.Sequential(nn.SyncBatchNorm(1)), batch) == 16
     assert batch_norm_images(nn.Sequential(nn.SyncBatchNorm(1), nn.BatchNorm2d(1)), batch) == 2
+
+
+@pytest.mark.parametrize(("processes", "expected"), [(1, 16), (3, 18), (8, 16), (16, 32)])
+def test_ade20k_is_planned_with_the_batch_that_it_accumulates_to(processes: int, expected: int) -> None:
+    """2 images a process, 16 wanted: a suite on one GPU expects what the run then records."""
+    leaf = "mm_configs/segmentation/mixedae-vit-base_upernet_8xb2-amp-160k_ade20k-512x512.py"
+    assert resolve(Path(__file__).resolve().parents[2] / leaf).effective_batch(processes) == expected

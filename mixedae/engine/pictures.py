@@ -98,11 +98,13 @@ def _boxed(picture: Tensor, instances: Any, factor: int, classes: Sequence[str],
 
 
 def _verdict(sample: Any, classes: Sequence[str]) -> list[str]:
-    label = int(sample.pred_label.reshape(-1)[0])
-    lines = [f"prediction: {classes[label]}, {float(sample.pred_score[label]):.2f}"]
+    predicted = sample.pred_label.tolist()
+    named = ", ".join(f"{classes[label]} {float(sample.pred_score[label]):.2f}" for label in predicted) or "none"
+    lines = [f"prediction: {named}"]
     if "gt_label" in sample:
-        truth = int(sample.gt_label.reshape(-1)[0])
-        lines = [f"truth: {classes[truth]}", f"{lines[0]} ({'right' if truth == label else 'wrong'})"]
+        truth = sample.gt_label.tolist()
+        verdict = "right" if set(truth) == set(predicted) else "wrong"
+        lines = [f"truth: {', '.join(classes[label] for label in truth)}", f"{lines[0]} ({verdict})"]
     return lines
 
 

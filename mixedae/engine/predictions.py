@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from PIL import Image
 
@@ -19,8 +20,9 @@ class PredictionHook(Hook):
     """Writes predictions while a model is tested.
 
     ``<out_dir>/predictions.json`` is a list, one entry a picture: ``image``, and ``label``, ``score``, ``truth``
-    (classification); ``mask``, a PNG of class indices in ``<out_dir>/masks`` (segmentation); ``instances`` with
-    ``bbox`` (x, y, width, height), ``score``, ``label`` and a run-length ``segmentation`` (detection).
+    (classification; of several labels a picture ``labels``, every class's ``scores`` and ``truth`` are lists);
+    ``mask``, a PNG of class indices in ``<out_dir>/masks`` (segmentation); ``instances`` with ``bbox`` (x, y, width,
+    height), ``score``, ``label`` and a run-length ``segmentation`` (detection).
 
     Args:
         out_dir: where files go.
@@ -39,6 +41,18 @@ class PredictionHook(Hook):
         self.num_pictures, self.score_threshold = num_pictures, score_threshold
         self._entries: list[dict[str, Any]] = []
         self._drawn = 0
+        self._several_labels = False
+
+    def before_test(self, runner: Runner) -> None:
+        """See whether a picture has one label or several, which its own prediction does not tell.
+
+        Args:
+            runner: the runner.
+        """
+        from mmpretrain.models.heads import MultiLabelClsHead
+
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._several_labels = isinstance(getattr(model, "head", None), MultiLabelClsHead)
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
@@ -79,9 +93,11 @@ class PredictionHook(Hook):
         if "pred_instances" in sample:
             found = sample.pred_instances.cpu().numpy()
             return {**entry, "instances": [_instance(found, i) for i in range(len(found))]}
-        label = int(sample.pred_label.reshape(-1)[0])
-        truth = int(sample.gt_label.reshape(-1)[0]) if "gt_label" in sample else None
-        return {**entry, "label": label, "score": float(sample.pred_score[label]), "truth": truth}
+        labels, scores = sample.pred_label.tolist(), sample.pred_score.tolist()
+        truths = sample.gt_label.tolist() if "gt_label" in sample else None
+        if self._several_labels:
+            return {**entry, "labels": labels, "scores": scores, "truth": truths}
+        return {**entry, "label": labels[0], "score": scores[labels[0]], "truth": truths and truths[0]}
 
     def _draw(self, runner: Runner, sample: Any) -> None:
         dataset: Any = runner.test_dataloader.dataset

@@ -85,5 +85,14 @@ def test_classification_is_told_below_the_picture() -> None:
     assert not np.array_equal(right[side:], wrong[side:])
 
 
+@pytest.mark.parametrize("labels", [[], [2], [0, 2]])
+def test_several_labels_or_none_are_told_too(labels: list[int]) -> None:
+    sample = DataSample().set_pred_score(torch.tensor([0.6, 0.1, 0.9])).set_pred_label(torch.tensor(labels).long())
+    right = np.asarray(draw(sample.clone().set_gt_label(labels), GREY, CLASSES, PALETTE, 0.3))
+    wrong = np.asarray(draw(sample.clone().set_gt_label([*labels, 1]), GREY, CLASSES, PALETTE, 0.3))
+    assert (right[: SIDE * FACTOR] == 100).all() and right.shape[1] == wrong.shape[1]
+    assert not np.array_equal(right[-20:], wrong[-20:])
+
+
 def test_colours_differ() -> None:
     assert len(set(colours(20))) == 20 and len(colours(150)) == 150

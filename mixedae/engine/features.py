@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from mixedae.weights import fingerprint
 FOLDER = "work_dirs/features"
 KIND = "mean of the patches (ViT) or of the places (ResNet) of the backbone's last output, float32"
 SCHEMA = 1
-RANDOM = ("Rand", "Jitter", "Augment", "Lighting")
+RANDOM = ("Rand", "Jitter", "Augment", "Lighting", "Blur", "Cutout", "Albu", "Mix")
 """Parts of the names of transforms that draw."""
 
 
@@ -50,7 +51,7 @@ def features_of(model: nn.Module, loader: DataLoader) -> Tensor:
             out = out[:, module.backbone.num_extra_tokens :].mean(1)
         elif out.ndim == 4:  # maps (B, D, H, W)
             out = out.mean((2, 3))
-        found += out.float().cpu()
+        found += [row.clone() for row in out.float().cpu()]  # pickled, a view would carry its whole batch
     module.train(was_training)
     everything = collect_results(found, len(loader.dataset), "cpu")  # type: ignore[arg-type]
     return torch.stack(everything) if everything else torch.empty(0)
@@ -88,7 +89,7 @@ def cached_features(runner: Runner, loader: DataLoader, config: Mapping[str, Any
 
 
 def describe(runner: Runner, loader: DataLoader, config: Mapping[str, Any]) -> dict[str, Any]:
-    """All that features depend on; equal dicts, equal features (on the same kind of device).
+    """All that features depend on; equal dicts, equal features.
 
     Args:
         runner: whose model computes them.
@@ -99,9 +100,14 @@ def describe(runner: Runner, loader: DataLoader, config: Mapping[str, Any]) -> d
         What JSON can hold: weights and pictures by SHA-256, the backbone's config, pre-processing and pipeline.
 
     Raises:
-        ConfigError: see :func:`cached_features`.
+        ConfigError: see :func:`cached_features`; or a dataset around another one, whose pipeline is not seen from here.
     """
-    pipeline = config["dataset"].get("pipeline") or []
+    pipeline = config["dataset"].get("pipeline")
+    if not pipeline:
+        raise ConfigError(
+            f"{config['dataset'].get('type')} has no pipeline of its own, so features could not be known again by it; "
+            "give a dataset that is not wrapped in another"
+        )
     if random := [
         node["type"] for _, node in walk(list(pipeline)) if any(part in str(node.get("type")) for part in RANDOM)
     ]:
@@ -110,10 +116,14 @@ def describe(runner: Runner, loader: DataLoader, config: Mapping[str, Any]) -> d
         )
     module: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
     backbone = {key: value for key, value in runner.cfg.model.backbone.items() if key != "init_cfg"}
-    preprocessor = runner.cfg.get("data_preprocessor") or runner.cfg.model.get("data_preprocessor")
+    preprocessor = (
+        runner.cfg.model.get("data_preprocessor") or runner.cfg.get("data_preprocessor") or {}
+    )  # Runner's order
     content = {
         "schema": SCHEMA,
         "kind": KIND,
+        "made_with": {name: version(name) for name in ("torch", "torchvision", "onedl-mmpretrain", "pillow")},
+        "device": next(module.parameters()).device.type,
         "weights_sha256": fingerprint(module.backbone),
         "backbone": backbone,
         "data_preprocessor": {

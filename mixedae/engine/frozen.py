@@ -142,10 +142,9 @@ class FrozenLoop(BaseLoop):
     def _evaluate(self, scores: Tensor, infos: Sequence[dict[str, Any]]) -> dict[str, float]:
         """The evaluator's metrics; every process hands in its share, padded as a sampler does."""
         rank, processes = get_dist_info()
+        scores = scores.cpu().float()
         share = [i % len(infos) for i in range(rank, -(-len(infos) // processes) * processes, processes)]
-        samples = [
-            DataSample().set_gt_label(labels_tensor(infos[i])).set_pred_score(scores[i].cpu().float()) for i in share
-        ]
+        samples = [DataSample().set_gt_label(labels_tensor(infos[i])).set_pred_score(scores[i]) for i in share]
         evaluator = self.runner.val_loop.evaluator
         evaluator.process(data_samples=samples, data_batch=None)
         return evaluator.evaluate(len(infos))

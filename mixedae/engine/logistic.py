@@ -100,7 +100,11 @@ def fit(
         return float(loss) / count, (gradient / count).cpu().numpy().ravel()
 
     begin = torch.zeros(width + 1, classes, dtype=torch.float64)
-    if start is not None:
+    if start is None:  # where the penalty is strong only the bias counts, and crawls from zero
+        rate = targets.double().mean(0) if targets.ndim == 2 else targets.bincount(minlength=classes).double() / count
+        rate = rate.clamp(1e-6, 1 - 1e-6)
+        begin[width] = (rate.logit() if targets.ndim == 2 else rate.log()).cpu()
+    else:
         begin = torch.cat((start.weight * scale, (start.bias + centre @ start.weight)[None])).cpu()
     options: dict[str, Any] = {"gtol": TOLERANCE, "ftol": 64 * np.finfo(float).eps, "maxiter": MAX_ITERATIONS}
     found = minimize(objective, begin.numpy().ravel(), jac=True, method="L-BFGS-B", options=options)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -12,6 +13,7 @@ from PIL import Image
 
 from mixedae.engine.atomic import plain, write_json
 from mixedae.engine.pictures import colours, draw
+from mixedae.errors import ConfigError
 from mixedae.registry import HOOKS
 
 
@@ -64,11 +66,18 @@ class PredictionHook(Hook):
             batch_idx: unused.
             data_batch: unused.
             outputs: data samples of mmpretrain, mmseg or mmdet.
+
+        Raises:
+            ConfigError: pictures that are no files.
         """
         for sample in outputs or ():
+            if "img_path" not in sample:
+                raise ConfigError(
+                    "these pictures have no files (CIFAR?): predictions are listed and drawn by file name"
+                )
             if self.save_predictions:
                 self._entries.append(self._entry(sample))
-            if self._drawn < self.num_pictures:
+            if self._drawn < self.num_pictures and is_main_process():
                 self._draw(runner, sample)
                 self._drawn += 1
 
@@ -79,8 +88,10 @@ class PredictionHook(Hook):
             runner: the runner.
         """
         if self.save_predictions:
-            self.out_dir.mkdir(parents=True, exist_ok=True)
-            write_json(self.out_dir / "predictions.json", self._entries)
+            entries = collect_results(self._entries, len(runner.test_dataloader.dataset), "cpu")  # type: ignore[arg-type]
+            if entries is not None:  # None but on the main process
+                self.out_dir.mkdir(parents=True, exist_ok=True)
+                write_json(self.out_dir / "predictions.json", entries)
 
     def _entry(self, sample: Any) -> dict[str, Any]:
         entry: dict[str, Any] = {"image": str(sample.img_path)}

@@ -76,6 +76,7 @@ def softmax_over_(scores: Tensor, kept: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("mixedae::topk_attention_cpu", mutates_args=(), device_types="cpu")
+@torch.autocast("cpu", enabled=False)  # products in bf16 would select other keys
 def topk_attention_cpu(
     q: Tensor, k: Tensor, v: Tensor, topk: int, scale: float, num_prefix: int
 ) -> tuple[Tensor, Tensor]:
@@ -95,6 +96,7 @@ def _(q: Tensor, k: Tensor, v: Tensor, topk: int, scale: float, num_prefix: int)
 
 
 @torch.library.custom_op("mixedae::topk_attention_cpu_backward", mutates_args=(), device_types="cpu")
+@torch.autocast("cpu", enabled=False)  # products in bf16 would select other keys
 def topk_attention_cpu_backward(
     d_out: Tensor, q: Tensor, k: Tensor, v: Tensor, kept: Tensor, scale: float, num_prefix: int
 ) -> tuple[Tensor, Tensor, Tensor]:

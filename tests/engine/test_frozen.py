@@ -1,6 +1,7 @@
 """Linear probe and k-NN in the place of a train loop: chosen on held-out pictures, tested once, on record."""
 
 import json
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from safetensors.torch import load_file
+from torch import Tensor
 
 from mixedae.engine.features import features_of
 from mixedae.engine.frozen import L2, targets_of
@@ -73,6 +75,12 @@ def leaf(mini_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return load
 
 
+def chosen(offered: Iterable[Tensor], candidates: Sequence[float], labels: Tensor) -> tuple[float, float]:
+    """The last of the best candidates, and its accuracy in per cent."""
+    rates = [100 * (scores.argmax(1) == labels).double().mean().item() for scores in offered]
+    return next((c, rate) for c, rate in reversed([*zip(candidates, rates, strict=True)]) if rate == max(rates))
+
+
 @pytest.mark.train
 def test_linear_and_knn_share_features_and_leave_a_record(leaf, tmp_path: Path) -> None:
     cache = {"train_cfg.cache": str(tmp_path / "cache")}
@@ -97,13 +105,25 @@ def test_linear_and_knn_share_features_and_leave_a_record(leaf, tmp_path: Path) 
     right = (model.logits(queries).argmax(1) == val).double().mean().item()
     assert record["metrics"]["accuracy/top1"] == pytest.approx(100 * right)
 
+    # And the choice: on the pictures that are held out, with fits on the others.
+    inside, outside = map(torch.tensor, loop.dataloader.dataset.held_out())
+    fits = [fit(x[inside], train[inside], L2[0], classes=10)]
+    for l2 in L2[1:]:  # each from the last, as the features of random weights leave the fit much room
+        fits.append(fit(x[inside], train[inside], l2, 10, fits[-1]))
+    offered = [model.logits(x[outside]) for model in fits]
+    linear = record["metrics"]["linear/l2"], record["metrics"]["linear/held_out"]
+    assert linear == pytest.approx(chosen(offered, L2, train[outside]))
+    votes = next(iter(knn_votes(x[inside], train[inside], x[outside], 10, (1, 3))))
+    expected_knn = chosen(votes, (1, 3), train[outside])
+
     for overlays, files, pictures in ((("knn",), 2, 30), (("knn", "selection"), 4, 20)):
         again = leaf(*overlays, **cache)
         again.train_cfg.ks = (1, 3)
         again = Runner.from_cfg(again)
         again.train()
         metrics = json.loads((tmp_path / "run" / "run_record.json").read_text())["metrics"]
-        assert set(metrics) == {"accuracy/top1", "knn/k", "knn/held_out"} and metrics["knn/k"] in (1, 3)
+        assert set(metrics) == {"accuracy/top1", "knn/k", "knn/held_out"}
+        assert "selection" in overlays or (metrics["knn/k"], metrics["knn/held_out"]) == pytest.approx(expected_knn)
         assert len(list((tmp_path / "cache").iterdir())) == files, (
             "the same features as the linear probe's, or a part's"
         )

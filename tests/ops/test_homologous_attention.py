@@ -124,7 +124,13 @@ def test_low_precision_selects_with_fp32_scores(dtype):
     assert torch.equal(topk_mask(q, k, 15), topk_mask(q.float(), k.float(), 15))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = topk_mask(q.float(), k.float(), 15)
+        plain = [x.float().requires_grad_() for x in (q, k, v)]
+        attended = homologous_attention(*plain, 15)
+        grads = torch.autograd.grad(attended.square().sum(), plain)
     assert torch.equal(inside, topk_mask(q.float(), k.float(), 15))
+    outside = homologous_attention(*plain, 15)
+    torch.testing.assert_close(attended, outside)
+    torch.testing.assert_close(grads, torch.autograd.grad(outside.square().sum(), plain))
     out = homologous_attention(q, k, v, 15)
     assert out.dtype == dtype
     torch.testing.assert_close(

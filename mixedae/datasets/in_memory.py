@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.device import get_device
+from mmengine.dist import get_local_size
 from mmengine.fileio import get
 from mmengine.logging import print_log
 from mmpretrain.datasets import CustomDataset
@@ -84,6 +85,8 @@ def load_pictures(paths: list[str], device: torch.device) -> Tensor:
     needed = len(paths) * first.numel()
     for where in {torch.device("cpu"), device}:
         free = free_memory(where)
+        if where.type == "cpu":  # every process of this machine loads its own at the same time
+            free //= get_local_size()
         if needed > RESERVE * free:
             raise DataError(
                 f"{len(paths)} pictures of {first.shape[2]} x {first.shape[1]} pixels take {needed / 2**30:.1f} GB "

@@ -112,7 +112,9 @@ class SuiteRunner:
         """A cell's view before anything runs: done cells are taken as they are."""
         state, view = self.workspace.state(cell, known), CellView(cell)
         if cell in self.force:
-            view.note = "runs again: --force"
+            search = self.suite.search_of(cell.task) if cell.task else None
+            copied = search is not None and not search.overlay and cell.point is None
+            view.note = "taken from its best point again: --force" if copied else "runs again: --force"
         elif state.kind in ("diverged", "skipped"):
             view.fail("diverged", state.reason)
         elif state.kind == "done" and state.result is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mixedae.benchmark.cards import DataPart
 from mixedae.benchmark.cells import Cell
-from mixedae.benchmark.choosing import obstacle, point_of
+from mixedae.benchmark.choosing import chosen_cell, obstacle, point_of
 from mixedae.benchmark.data import DataRoots, variable
 from mixedae.benchmark.files import read_json, write_json
 from mixedae.benchmark.launch import LAUNCH, Launch
@@ -255,4 +255,8 @@ class Workspace:
             return State("diverged" if cell.point and result.diverged else "failed", result.reason or "", result)
         if cell.task is None and result.checkpoint and not result.checkpoint.holds(self.dir(cell)):
             return State("damaged", f"{self.dir(cell) / result.checkpoint.file} is absent or is no longer what it was")
+        if (point := chosen_cell(self, cell, known)) is not None:  # the result is that point's
+            best = self.state(point, known).result
+            if best is not None and best.finished != result.finished:
+                return State("stale", "the best point of its search was trained anew", result)
         return State("done", "", result)

@@ -23,7 +23,7 @@ from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.choosing import chosen_cell, point_of
 from mixedae.benchmark.render import RENDERERS
 from mixedae.benchmark.report import write_report
-from mixedae.benchmark.results import read_result
+from mixedae.benchmark.results import Result, read_result
 from mixedae.benchmark.search import Search
 from mixedae.benchmark.states import Known
 from mixedae.benchmark.stats import over_tasks
@@ -310,6 +310,30 @@ def test_without_held_out_pictures_the_best_point_is_the_result(tmp_path: Path, 
     assert final.checkpoint is not None and final.checkpoint.holds(suite.folder / FINAL.name)
     assert any("chosen on the pictures that are reported" in note for note in suite.comparison().footnotes)
     assert suite.run(only="random")[0] == 0 and started(journal) == []
+    status, runner = suite.run(only=FINAL.name, force=True)
+    assert status == 0 and started(journal) == [] and "best point again" in runner.views[FINAL].note
+    chosen = Cell("random", "cls", 0, best.point).name
+    assert suite.run(only=chosen, force=True)[0] == 0 and started(journal) == [chosen]
+    assert suite.workspace().state(FINAL).reason == "the best point of its search was trained anew"
+    assert suite.run(only="random")[0] == 0 and started(journal) == []
+    final, best = read_result(suite.folder / FINAL.name), read_result(suite.folder / chosen)
+    assert final is not None and best is not None and final.finished == best.finished
+
+
+def test_a_result_that_was_half_taken_over_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = SearchedSuite(tmp_path, {}, overlay=None)
+    write = Result.write
+
+    def killed(result: Result, folder: Path) -> None:
+        if folder == suite.folder / FINAL.name:
+            raise OSError("killed")
+        write(result, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Result, "write", killed)
+        assert suite.run(only="random")[0] == 1
+    assert (suite.folder / FINAL.name / "run_record.json").is_file()
+    assert suite.run(only="random")[0] == 0 and suite.workspace().state(FINAL).kind == "done"
 
 
 def test_halving_trains_half_of_them_twice_as_long(tmp_path: Path, journal: Path) -> None:

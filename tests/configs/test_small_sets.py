@@ -83,6 +83,12 @@ def test_protocol(name):
         "mAP": dict(type="mixedae.VOC07Metric"),
     }[metric]
     assert config.test_evaluator == config.val_evaluator == expected
+    for each in (
+        config,
+        load(name, "adamw"),
+    ):  # EffectiveBatchHook then refuses another batch: wd / lr would not follow
+        assert each.auto_scale_lr == dict(base_batch_size=64, enable=False)
+        assert each.optim_wrapper.get("accumulative_counts", 1) == 1
     assert ("val" in config.pictures.get("splits", PARTS)) == own
     METRICS.build(config.test_evaluator)
 

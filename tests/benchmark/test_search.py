@@ -397,6 +397,28 @@ def test_halving_needs_steps(tmp_path: Path) -> None:
         suite.workspace().recipe(Cell("random", "cls", 0, "rung_1/lr-0.1_wd-0"))
 
 
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (
+            "[dict(type='LinearLR', by_epoch=False, begin=0, end=2)]",
+            r"leaves 1 of 2 steps of param_scheduler.0 \(LinearLR",
+        ),
+        (
+            "dict(type='CosineAnnealingLR', by_epoch=False, end=100)",
+            "needs param_scheduler as a list; found one scheduler",
+        ),
+        ("[dict(type='OneCycleLR', by_epoch=False, total_steps=100)]", "found `total_steps` in its schedule"),
+        ("[dict(type='CosineRestartLR', by_epoch=False, periods=[50, 50])]", "found `periods` in its schedule"),
+    ],
+)
+def test_a_schedule_that_halving_would_spoil_is_refused(tmp_path: Path, schedule: str, expected: str) -> None:
+    suite = SearchedSuite(tmp_path, {}, halving=True)
+    (tmp_path / "cls.py").open("a").write(f"param_scheduler = {schedule}\n")
+    with pytest.raises(ConfigError, match=expected):
+        suite.workspace().recipe(Cell("random", "cls", 0, "rung_1/lr-0.1_wd-0"))
+
+
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 

@@ -460,6 +460,29 @@ def test_a_row_from_a_file(tmp_path: Path, journal: Path) -> None:
         suite.workspace(checkpoints={"My Model": tmp_path / "moved.pth"})
 
 
+@pytest.mark.parametrize("replaced", ["mae", "mixedae"])
+def test_a_file_in_the_place_of_a_row_is_named_and_compared(tmp_path: Path, replaced: str) -> None:
+    """Its epochs are unknown, whichever side of the difference it is on."""
+    suite = FakeSuite(tmp_path)
+    (tmp_path / "mine.pth").write_text("weights")
+    files = {replaced: tmp_path / "mine.pth"}
+    assert suite.run(only="m*/cls/seed_0", checkpoints=files)[0] == 0
+    comparison = suite.comparison(checkpoints=files)
+    assert comparison.rows[2].baseline == "MAE" and comparison.rows[2].entries[0].difference is not None
+    title = {"mae": "MAE", "mixedae": "mixedae"}[replaced]
+    notes = "\n".join(comparison.footnotes).replace("MixedAE", "mixedae")
+    assert f"Given by --checkpoint, whatever the row's title says: {title} is {tmp_path}/mine.pth." in notes
+    assert f"mixedae is compared with MAE; the pre-training epochs of {title} are unknown." in notes
+
+
+def test_two_commands_remember_the_files_of_both(tmp_path: Path) -> None:
+    suite = SearchedSuite(tmp_path, {})
+    both = [suite.workspace(checkpoints={name: tmp_path / "given.pth"}) for name in ("one", "two")]
+    for workspace in both:
+        workspace.remember_checkpoints()
+    assert list(suite.workspace().checkpoints) == ["one", "two"]
+
+
 # -- the average -------------------------------------------------------------------------------------------------------
 
 

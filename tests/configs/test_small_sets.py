@@ -70,7 +70,6 @@ def test_protocol(name):
     optimizer = wrapper.optimizer
     assert (optimizer.type, optimizer.momentum, optimizer.nesterov) == ("SGD", 0.9, True)
     assert optimizer.weight_decay == pytest.approx(config.wd / config.lr)
-    assert config.grid == dict(lr=[0.1, 0.01, 0.001, 0.0001], wd=[0.0, 1e-6, 1e-5, 1e-4, 1e-3])
     (cosine,) = config.param_scheduler
     assert (cosine.type, cosine.by_epoch, cosine.end, cosine.eta_min) == ("CosineAnnealingLR", False, 5000, 0.0)
     assert config.model.backbone.get("drop_path_rate", 0) == 0

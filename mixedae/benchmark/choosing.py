@@ -10,7 +10,7 @@ from mixedae.benchmark.states import Known, State
 if TYPE_CHECKING:
     from mixedae.benchmark.workspace import Workspace
 
-OVER = ("done", "diverged")  # what a search can choose from
+OVER = ("done", "diverged", "skipped")  # what a search can choose from
 
 
 def point_of(workspace: "Workspace", cell: Cell, known: Known) -> str | None:
@@ -40,12 +40,22 @@ def point_of(workspace: "Workspace", cell: Cell, known: Known) -> str | None:
 
 
 def _scores(workspace: "Workspace", cell: Cell, known: Known) -> dict[str, float | None]:
-    """Point to first metric of the trainings that a cell's point is chosen from; None where one diverged."""
+    """Point to first metric of the trainings that a cell's point is chosen from; None where one diverged.
+
+    They stand as in their rung: the n-th point was trained in the n-th place.
+    """
     assert cell.task is not None
-    metric, scores = workspace.suite.cards[cell.task].metrics[0], {}
-    for candidate in workspace.suite.candidates_of(cell):
-        if (point := point_of(workspace, candidate, known)) is not None:
-            state = workspace.state(candidate, known)
+    search, metric = workspace.suite.search_of(cell.task), workspace.suite.cards[cell.task].metrics[0]
+    assert search is not None
+    last = search.slots[cell.point].rung - 1 if cell.point else search.rung(-1)[0].rung
+    points, scores = list(search.points), dict[str, float | None]()
+    for rung in range(1, last + 1):
+        slots = search.rung(rung)
+        if rung > 1:
+            points = search.best(scores, len(slots), metric.higher_is_better)
+        scores = {}
+        for slot, point in zip(slots, points, strict=False):  # fewer points than slots: too many diverged
+            state = workspace.state(replace(cell, point=slot.name), known)
             scores[point] = state.result.values[metric.key] if state.kind == "done" and state.result else None
     return scores
 
@@ -58,7 +68,7 @@ def choice_of(workspace: "Workspace", cell: Cell, known: Known) -> Choice | None
     score = _scores(workspace, cell, known)[point]
     assert score is not None  # it was chosen
     states = [workspace.state(replace(cell, point=name), known) for name in search.slots]
-    diverged = sum(state.kind == "diverged" and state.result is not None for state in states)
+    diverged = sum(state.kind == "diverged" for state in states)
     return Choice(point=point, score=score, points=len(search.points), diverged=diverged, halving=search.halving)
 
 
@@ -67,7 +77,8 @@ def chosen_cell(workspace: "Workspace", cell: Cell, known: Known) -> Cell | None
     search = workspace.suite.search_of(cell.task) if cell.task else None
     if search is None or search.overlay or cell.point or (point := point_of(workspace, cell, known)) is None:
         return None
-    return next(each for each in workspace.suite.candidates_of(cell) if point_of(workspace, each, known) == point)
+    place = list(_scores(workspace, cell, known)).index(point)
+    return replace(cell, point=search.rung(-1)[place].name)
 
 
 def obstacle(workspace: "Workspace", cell: Cell, known: Known) -> State | None:
@@ -82,5 +93,5 @@ def obstacle(workspace: "Workspace", cell: Cell, known: Known) -> State | None:
     if candidates and point_of(workspace, cell, known) is None:
         if cell.point is None:
             return State("blocked", "not run: every point of its search diverged")
-        return State("diverged", "not run: too few points of the rung before are left")
+        return State("skipped", "not run: too few points of the rung before are left")
     return None

@@ -171,7 +171,7 @@ class ClusterRunner(SuiteRunner):
             state = self.workspace.state(cell)
             if state.kind in ("done", "diverged") and state.result is not None:
                 self._close(cell, state.result)
-            elif state.kind == "diverged":
+            elif state.kind == "skipped":
                 self._end(cell, "diverged", state.reason)
             else:
                 why = (

@@ -173,9 +173,9 @@ def _dry_run(workspace: Workspace, cells: list[Cell], console: Console, force: s
             workspace.recipe(cell, known),
             workspace.variant(cell, known),
         )
-        cached = state.kind in ("done", "diverged") and cell not in force
+        cached = state.kind == "skipped" or (state.kind in ("done", "diverged") and cell not in force)
         count += not cached
-        what = f"cached{': diverged' if state.kind == 'diverged' else ''}"
+        what = f"cached{'' if state.kind == 'done' else f': {state.kind}'}"
         what = what if cached else f"to run: {state.reason or '--force'}"
         batch = str(recipe.effective_batch(workspace.launch.world_size))
         changes = [f"+ {name}" for name in variant.overlays] + [f"{key}={value}" for key, value in recipe.options]

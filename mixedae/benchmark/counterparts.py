@@ -21,14 +21,14 @@ def counterpart(
 ) -> PublishedValue | None:
     """The published counterpart of a value, with its difference to the published baseline of the same epochs."""
     ref = suite.pretrainings[name].published
-    if ref is None or metric.published is None or not _same(epochs, ref.epochs):
+    if ref is None or metric.published is None or not comparable(epochs, ref.epochs):
         return None
     table, row = suite.published.row(ref)
     value = row.values.get(metric.published)
     if value is None:
         return None
     difference, other_ref = None, suite.pretrainings[base].published if base else None
-    if other_ref is not None and other_ref.table == ref.table and _same(other_ref.epochs, ref.epochs):
+    if other_ref is not None and other_ref.table == ref.table and comparable(other_ref.epochs, ref.epochs):
         other = suite.published.row(other_ref)[1].values.get(metric.published)
         difference = round(value - other, 6) if other is not None else None
     return PublishedValue(
@@ -43,7 +43,7 @@ def counterpart(
     )
 
 
-def _same(epochs: float | None, others: float | None) -> bool:
+def comparable(epochs: float | None, others: float | None) -> bool:
     """Whether two numbers of epochs are not known to differ."""
     return epochs == others or epochs is None or others is None
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from mixedae.benchmark.cells import Cell
+from mixedae.benchmark.counterparts import comparable
 from mixedae.benchmark.entries import Entry, Row
 from mixedae.benchmark.provenance import code_version
 from mixedae.benchmark.results import Result
@@ -110,6 +111,8 @@ def _files(workspace: Workspace) -> Iterable[str]:
     if rows:
         seeds = "; seeds repeat the transfers alone" if len({cell.seed for cell in workspace.cells}) > 1 else ""
         yield f"From a checkpoint file, whose pre-training is not known here: {', '.join(rows)}{seeds}."
+    if given := [f"{suite.distinct_title(name)} is {file}" for name, file in workspace.checkpoints.items()]:
+        yield f"Given by --checkpoint, whatever the row's title says: {'; '.join(given)}."
 
 
 def _data(workspace: Workspace, results: dict[Cell, Result]) -> Iterable[str]:
@@ -158,9 +161,15 @@ def _epochs(workspace: Workspace, epochs: dict[str, float | None]) -> Iterable[s
         if ref is not None and None not in (ours, ref.epochs) and ours != ref.epochs:
             yield f"{suite.distinct_title(name)}: published at {ref.epochs} epochs, ours has {ours:g}; not compared."
         base = suite.baseline_of(name)
-        if base and pretraining.config and epochs[base] != ours:
-            ours_title, base_title = suite.distinct_title(name), suite.distinct_title(base)
+        if base is None:
+            continue
+        ours_title, base_title = suite.distinct_title(name), suite.distinct_title(base)
+        if not comparable(ours, epochs[base]):
             yield f"{ours_title} is not compared with {base_title}: other pre-training epochs."
+        elif (ours is None) != (epochs[base] is None):
+            file, title = (name, ours_title) if ours is None else (base, base_title)
+            if suite.pretrainings[file].checkpoint is not None:
+                yield f"{ours_title} is compared with {base_title}; the pre-training epochs of {title} are unknown."
 
 
 def _sources(rows: list[Row]) -> Iterable[str]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from mixedae.benchmark.attempt import attempted, attempted_by, clear
+from mixedae.benchmark.attempt import attempted, attempted_by, prepare
 from mixedae.benchmark.cards import TaskCard
 from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.process import failure_reason
@@ -173,7 +173,7 @@ def take_over(workspace: Workspace, point: Cell, cell: Cell) -> Result:
     if result is None or result.identity != workspace.identity(cell):
         raise ResultsError(f"{point.name} changed meanwhile; start the suite again")
     folder = workspace.dir(cell)
-    clear(folder)
+    prepare(folder, result.identity, result.provenance, resume=False)  # so that nobody takes half of it for foreign
     for name in (RECORD, OUTCOMES, LOG):
         if (workspace.dir(point) / name).is_file():
             shutil.copy2(workspace.dir(point) / name, folder)

@@ -39,7 +39,8 @@ class Recipe:
         batch: images in one optimizer step of one process (loader's batch x accumulation), before ``accumulate_to``.
         precision: ``fp32``, ``amp-fp16`` or ``amp-bf16``.
         loader_batch: images that one process reads at a time.
-        epochs: passes over the training data; None where the recipe counts iterations.
+        epochs: passes over the training data; None where the recipe counts iterations, or reads features once.
+        iterations: steps of the training; None where the recipe counts epochs, or reads features once.
         validates: whether it has a validation.
         saves: whether it saves checkpoints.
         options: key of the config to value, what its variant sets.
@@ -51,6 +52,7 @@ class Recipe:
     precision: str
     loader_batch: int = 0
     epochs: int | None = None
+    iterations: int | None = None
     validates: bool = False
     saves: bool = False
     options: tuple[tuple[str, Any], ...] = ()
@@ -98,15 +100,18 @@ def precision_of(optim_wrapper: dict[str, Any]) -> str:
 def limit_options(recipe: Recipe, limit: int, processes: int = 1) -> list[str]:
     """``--cfg-options`` that hold a run to ``limit`` iterations and as many validation images as they train on.
 
+    Frozen features are read in one pass, which has no iterations to limit: only their validation images are.
+
     Args:
         recipe: of the run.
         limit: iterations.
         processes: in all.
     """
     images = limit * recipe.loader_batch * processes
-    if recipe.epochs is None:
+    options = []
+    if recipe.iterations is not None:
         options = [f"train_cfg.max_iters={limit}", f"train_cfg.val_interval={limit}"]
-    else:
+    elif recipe.epochs is not None:
         options = ["train_cfg.max_epochs=1", f"train_dataloader.dataset.indices={images}"]
     return [*options, *([f"val_dataloader.dataset.indices={images}"] if recipe.validates else [])]
 
@@ -167,6 +172,7 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
         precision=precision_of(wrapper),
         loader_batch=int(loader["batch_size"]),
         epochs=(tree.get("train_cfg") or {}).get("max_epochs"),
+        iterations=(tree.get("train_cfg") or {}).get("max_iters"),
         validates=bool(tree.get("val_dataloader")),
         saves=bool((tree.get("default_hooks") or {}).get("checkpoint")),
         options=tuple(options.items()),

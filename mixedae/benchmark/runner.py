@@ -17,8 +17,8 @@ from mixedae.benchmark.files import FileLock
 from mixedae.benchmark.outcome import Plan, take_over
 from mixedae.benchmark.process import TrainingProcess, terminate
 from mixedae.benchmark.provenance import collect, cores
-from mixedae.benchmark.results import Identity, Result
-from mixedae.benchmark.states import Known, State
+from mixedae.benchmark.results import Result
+from mixedae.benchmark.states import Known
 from mixedae.benchmark.trainer import TRAINER, command_of, environment
 from mixedae.benchmark.views import CellState, CellView
 from mixedae.benchmark.workspace import Workspace
@@ -102,9 +102,9 @@ class SuiteRunner:
             return 128 + self._interrupted
         return int(any(view.state in ("failed", "blocked") for view in self.views.values()))
 
-    def command(self, cell: Cell, resume: bool = False) -> tuple[str, ...]:
+    def command(self, cell: Cell) -> tuple[str, ...]:
         """The command line of a cell, to be run in the repository's root; see :func:`command_of`."""
-        return command_of(self.workspace, self.trainer, cell, resume)
+        return command_of(self.workspace, self.trainer, cell, {})
 
     # -- from waiting to running ------------------------------------------------------------------------------------
 
@@ -112,8 +112,10 @@ class SuiteRunner:
         """A cell's view before anything runs: done cells are taken as they are."""
         state, view = self.workspace.state(cell, known), CellView(cell)
         if cell in self.force:
-            view.note = "runs again: --force"
-        elif state.kind == "diverged":
+            search = self.suite.search_of(cell.task) if cell.task else None
+            copied = search is not None and not search.overlay and cell.point is None
+            view.note = "taken from its best point again: --force" if copied else "runs again: --force"
+        elif state.kind in ("diverged", "skipped"):
             view.fail("diverged", state.reason)
         elif state.kind == "done" and state.result is not None:
             view.finish("cached", state.result, self._metrics(cell))
@@ -153,19 +155,21 @@ class SuiteRunner:
             return
         try:
             self.workspace.forget()  # configs and data may have changed since the suite started
-            if self._settle(cell, self.workspace.state(cell), lock):
+            if self._settle(cell, lock):
                 lock.release()
         except (MixedAEError, OSError) as error:
             lock.release()
             self._fail(cell, f"{type(error).__name__}: {error}")
 
-    def _settle(self, cell: Cell, state: State, lock: FileLock) -> bool:
+    def _settle(self, cell: Cell, lock: FileLock) -> bool:
         """Take the result that is there or can be had at once, else launch. Returns whether the lock is free again."""
+        known: Known = {}  # all of it by one look at the disk: other processes may finish cells meanwhile
+        state = self.workspace.state(cell, known)
         forced = cell in self.force and (state.result is None or state.result.finished < self.started)
         if state.kind == "done" and state.result is not None and not forced:  # another process was faster
             self._close(cell, state.result, "cached")
             return True
-        if state.kind == "diverged" and not forced:
+        if state.kind == "skipped" or (state.kind == "diverged" and not forced):
             self._end(cell, "diverged", state.reason)
             return True
         if state.kind == "blocked":
@@ -174,42 +178,59 @@ class SuiteRunner:
         if state.kind == "failed" and state.result is not None and state.result.finished > self.started:
             self._fail(cell, state.reason)  # it failed in another process just now: not twice in one go
             return True
-        identity = self.workspace.identity(cell)
-        if identity is None:
-            raise ResultsError(f"what {cell.name} needs changed meanwhile ({state.reason}); start the suite again")
-        if (point := chosen_cell(self.workspace, cell, {})) is not None:
+        if (point := chosen_cell(self.workspace, cell, known)) is not None:
             self._close(cell, take_over(self.workspace, point, cell))
             return True
-        plan = self._plan(cell, identity)
+        plan = self._plan(cell, known)
         if not forced and (adopted := plan.adopt()) is not None:
             adopted.write(plan.folder)
             self._close(cell, adopted)
             return True
-        goes_on = not forced and state.kind in ("missing", "failed") and self._resumable(plan)
-        self._launch(self._plan(cell, identity, resume=goes_on), lock)
+        goes_on = not forced and state.kind in ("missing", "failed")
+        self._launch(self._going_on(plan, known) if goes_on else plan, lock)
         return False
 
-    @staticmethod
-    def _resumable(plan: Plan) -> bool:
-        """Whether a pre-training left a checkpoint of the same content; transfers are short, and start anew."""
-        return plan.cell.task is None and attempted(plan.folder, plan.identity) and has_checkpoint(plan.folder)
+    def _going_on(self, plan: Plan, known: Known) -> Plan:
+        """The plan, from a checkpoint of the same content where a pre-training left one; transfers start anew."""
+        if plan.cell.task or not attempted(plan.folder, plan.identity) or not has_checkpoint(plan.folder):
+            return plan
+        command = command_of(self.workspace, self.trainer, plan.cell, known, resume=True)
+        return replace(plan, command=command, resumed=True, begun_by=attempted_by(plan.folder))
 
-    def _plan(self, cell: Cell, identity: Identity, resume: bool = False) -> Plan:
-        variant = self.workspace.variant(cell)
+    def _plan(self, cell: Cell, known: Known) -> Plan:
+        """How a cell runs from the start.
+
+        Raises:
+            ResultsError: what it needs is not done.
+        """
+        identity, variant = self.workspace.identity(cell, known), self.workspace.variant(cell, known)
+        if identity is None:
+            raise ResultsError(f"what {cell.name} needs changed meanwhile; start the suite again")
         return Plan(
             suite=self.suite.name,
             cell=cell,
             card=self.suite.cards[cell.task] if cell.task else None,
             identity=identity,
             folder=self.workspace.dir(cell),
-            command=self.command(cell, resume),
+            command=command_of(self.workspace, self.trainer, cell, known),
             config=variant.config,
             overlays=variant.overlays,
-            options=self.workspace.recipe(cell).options,
+            options=self.workspace.recipe(cell, known).options,
             provenance=self.provenance,
-            resumed=resume,
-            begun_by=attempted_by(self.workspace.dir(cell)) if resume else None,
         )
+
+    def _again(self, before: Plan) -> tuple[Plan, Known]:
+        """A failed run's plan by a new look.
+
+        Raises:
+            ResultsError: it would be another run now.
+        """
+        self.workspace.forget()
+        known: Known = {}
+        plan = self._plan(before.cell, known)
+        if changes := before.identity.changes(plan.identity):
+            raise ResultsError(f"failed, and is not tried again: {changes} meanwhile; start the suite again")
+        return plan, known
 
     def _launch(self, plan: Plan, lock: FileLock) -> None:
         prepare(plan.folder, plan.identity, plan.provenance, plan.resumed)
@@ -235,13 +256,13 @@ class SuiteRunner:
                 if result.status == "failed" and run.plan.resumed:
                     # What it resumed from may be damaged: once more from the start, under the same lock.
                     self.views[cell].note = f"could not resume ({result.reason}); starts anew"
-                    self._launch(replace(run.plan, command=self.command(cell), resumed=False, begun_by=None), run.lock)
+                    self._launch(self._again(run.plan)[0], run.lock)
                     continue
                 again = result.status == "failed" and not self._diverged(cell, result)
                 if again and self._tries.get(cell, 0) < self.retries:
                     self._tries[cell] = self._tries.get(cell, 0) + 1
                     self.views[cell].note = f"try {self._tries[cell] + 1} after: {result.reason}"
-                    self._launch(self._plan(cell, run.plan.identity, resume=self._resumable(run.plan)), run.lock)
+                    self._launch(self._going_on(*self._again(run.plan)), run.lock)
                     continue
                 result.write(run.plan.folder)
                 self._close(cell, result)

@@ -106,8 +106,9 @@ class Search(Strict):
 
     def rung(self, number: int) -> list[Slot]:
         """The trainings of one rung; -1 is the last."""
-        rungs = sorted({slot.rung for slot in self.slots.values()})
-        return [slot for slot in self.slots.values() if slot.rung == (rungs[number] if number < 0 else number)]
+        slots = self.slots.values()
+        wanted = max(slot.rung for slot in slots) + 1 + number if number < 0 else number
+        return [slot for slot in slots if slot.rung == wanted]
 
     def best(self, scores: Mapping[str, float | None], keep: int, higher_is_better: bool) -> list[str]:
         """The best points, in the order of the grid; fewer than ``keep`` where more diverged.

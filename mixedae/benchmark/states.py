@@ -6,7 +6,7 @@ from typing import Literal
 from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.results import Result
 
-Kind = Literal["done", "failed", "diverged", "stale", "damaged", "missing", "waiting", "blocked"]
+Kind = Literal["done", "failed", "diverged", "skipped", "stale", "damaged", "missing", "waiting", "blocked"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class State:
 
     Attributes:
         kind: ``done`` (valid, and its key is the current one), ``failed``, ``diverged`` (a point of a search whose loss
-            became infinite: that is its result), ``stale`` (made of other content), ``damaged``, ``missing``,
+            became infinite: that is its result), ``skipped`` (a place of a search for which too few points are left:
+            there is nothing to run), ``stale`` (made of other content), ``damaged``, ``missing``,
             ``waiting`` (what it needs is not done), ``blocked`` (what it needs failed).
         reason: why it is not done; empty where it is.
         result: the result, where there is a valid one.

@@ -6,7 +6,7 @@ from mixedae.benchmark.cards import Metric
 from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.choosing import choice_of
 from mixedae.benchmark.comparisons import PairedTests, adjust
-from mixedae.benchmark.counterparts import counterpart, published_row
+from mixedae.benchmark.counterparts import comparable, counterpart, published_row
 from mixedae.benchmark.entries import Column, Comparison, Entry, PublishedValue, Row
 from mixedae.benchmark.results import Result
 from mixedae.benchmark.states import Known, State
@@ -66,7 +66,7 @@ def _row(
     suite = workspace.suite
     seeds = sorted({cell.seed for cell in states})
     base = suite.baseline_of(name)
-    if base is not None and suite.pretrainings[name].config and epochs[base] != epochs[name]:
+    if base is not None and not comparable(epochs[base], epochs[name]):
         base = None  # never fewer epochs against more; a footnote says so
     tests = PairedTests(workspace.folder)
 

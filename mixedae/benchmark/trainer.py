@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.recipe import limit_options
+from mixedae.benchmark.states import Known
 from mixedae.benchmark.suites import RANDOM
 from mixedae.benchmark.workspace import Workspace
 from mixedae.errors import ConfigError
@@ -15,13 +16,16 @@ TRAINER = (sys.executable, "tools/train.py")
 UNSAVED = ("default_hooks.checkpoint.interval=-1", "default_hooks.checkpoint.save_last=False")
 
 
-def command_of(workspace: Workspace, trainer: Sequence[str], cell: Cell, resume: bool = False) -> tuple[str, ...]:
+def command_of(
+    workspace: Workspace, trainer: Sequence[str], cell: Cell, known: Known, resume: bool = False
+) -> tuple[str, ...]:
     """The command line of a cell, to be run in the repository's root.
 
     Args:
         workspace: the suite and its folder.
         trainer: interpreter and script.
         cell: the cell.
+        known: states that were looked up together.
         resume: whether it goes on from its last checkpoint.
 
     Raises:
@@ -29,7 +33,7 @@ def command_of(workspace: Workspace, trainer: Sequence[str], cell: Cell, resume:
         WeightsError: the checkpoint file is absent.
         ConfigError: the weights' path cannot be given to mmengine.
     """
-    variant, recipe = workspace.variant(cell), workspace.recipe(cell)
+    variant, recipe = workspace.variant(cell, known), workspace.recipe(cell, known)
     options = [f"randomness.seed={cell.seed}"]
     if cell.task is not None:
         options.append(f"model.backbone.init_cfg.checkpoint={_weights(workspace, cell)}")

@@ -8,7 +8,7 @@ from typing import Any
 from mixedae.command_line import merge_overlays
 from mixedae.errors import ConfigError
 
-COUNTED_OTHERWISE = ("T_max", "milestones", "step_size", "total_iters")  # of a schedule
+COUNTED_OTHERWISE = ("T_max", "milestones", "step_size", "total_iters", "total_steps", "periods")  # of a schedule
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def _shortened(config: Any, share: float, path: Path) -> dict[str, int]:
         return {}
     steps = (config.get("train_cfg") or {}).get("max_iters")
     schedulers = config.get("param_scheduler") or []
-    schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
+    if not isinstance(schedulers, list | tuple):
+        raise ConfigError(f"config {path}: halving needs param_scheduler as a list; found one scheduler")
     odd = [key for each in schedulers for key in COUNTED_OTHERWISE if key in each]
     if steps is None or odd or any(each.get("by_epoch", True) for each in schedulers):
         found = f"`{odd[0]}` in its schedule" if odd else "epochs"
@@ -72,7 +73,14 @@ def _shortened(config: Any, share: float, path: Path) -> dict[str, int]:
     less = max(1, round(steps * share))
     options = {"train_cfg.max_iters": less, "train_cfg.val_interval": less}
     for index, each in enumerate(schedulers):
-        for key in ("begin", "end"):
-            if key in each:
-                options[f"param_scheduler.{index}.{key}"] = max(int(key == "end"), round(each[key] * less / steps))
+        scaled = {
+            key: max(int(key == "end"), round(each[key] * less / steps)) for key in ("begin", "end") if key in each
+        }
+        options |= {f"param_scheduler.{index}.{key}": value for key, value in scaled.items()}
+        before, after = (span.get("end", steps) - span.get("begin", 0) for span in (each, {"end": less, **scaled}))
+        if after < 2 <= before:  # mmengine never leaves the first value of a schedule of one step
+            raise ConfigError(
+                f"config {path}: halving leaves {after} of {before} steps of param_scheduler.{index} "
+                f"({each.get('type')}); give the recipe more steps, the grid fewer points, or switch halving off"
+            )
     return options

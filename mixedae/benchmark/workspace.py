@@ -8,7 +8,7 @@ from typing import Any
 
 from mixedae.benchmark.cards import DataPart
 from mixedae.benchmark.cells import Cell
-from mixedae.benchmark.choosing import obstacle, point_of
+from mixedae.benchmark.choosing import chosen_cell, obstacle, point_of
 from mixedae.benchmark.data import DataRoots, variable
 from mixedae.benchmark.files import read_json, write_json
 from mixedae.benchmark.launch import LAUNCH, Launch
@@ -55,8 +55,9 @@ class Workspace:
             self.folder = self.folder.with_name(f"{self.folder.name}_limit{limit}")
         self.limit = limit
         self.launch = launch or Launch.model_validate(read_json(self.folder / LAUNCH, default={}))
+        self._given_checkpoints = dict(checkpoints or {})
         remembered = read_json(self.folder / CHECKPOINTS, default={})
-        self.checkpoints = {**{name: Path(file) for name, file in remembered.items()}, **(checkpoints or {})}
+        self.checkpoints = {**{name: Path(file) for name, file in remembered.items()}, **self._given_checkpoints}
         self.suite = suite.with_checkpoints(self.checkpoints)
         self.root = root
         self.need_data = need_data
@@ -83,9 +84,9 @@ class Workspace:
             write_json(self.folder / "data.json", {name: str(folder) for name, folder in self.data.given.items()})
 
     def remember_checkpoints(self) -> None:
-        """Note the checkpoint files that were given for the next command on this suite."""
-        if self.checkpoints:
-            write_json(self.folder / CHECKPOINTS, {name: str(file) for name, file in self.checkpoints.items()})
+        """Note the checkpoint files that were given for the next command on this suite, beside those of others."""
+        if given := {name: str(file) for name, file in self._given_checkpoints.items()}:
+            write_json(self.folder / CHECKPOINTS, {**read_json(self.folder / CHECKPOINTS, default={}), **given})
 
     def remember_launch(self) -> None:
         """Note how processes are started: the effective batch of the cells depends on their number."""
@@ -255,4 +256,8 @@ class Workspace:
             return State("diverged" if cell.point and result.diverged else "failed", result.reason or "", result)
         if cell.task is None and result.checkpoint and not result.checkpoint.holds(self.dir(cell)):
             return State("damaged", f"{self.dir(cell) / result.checkpoint.file} is absent or is no longer what it was")
+        if (point := chosen_cell(self, cell, known)) is not None:  # the result is that point's
+            best = self.state(point, known).result
+            if best is not None and best.finished != result.finished:
+                return State("stale", "the best point of its search was trained anew", result)
         return State("done", "", result)

@@ -10,10 +10,11 @@ from mixedae.benchmark.cards import load_card
 from mixedae.benchmark.cells import matching
 from mixedae.benchmark.commands import find_suite
 from mixedae.benchmark.paired import REPLICATES, mcnemar
-from mixedae.benchmark.recipe import Recipe, limit_options, resolve
+from mixedae.benchmark.recipe import Recipe, limit_options, read_config, recipe_of, resolve
 from mixedae.benchmark.render import RENDERERS
 from mixedae.benchmark.results import read_result
 from mixedae.benchmark.suites import ROOT, Cell, load_suite
+from mixedae.benchmark.variants import Variant
 from mixedae.benchmark.workspace import Workspace
 from mixedae.errors import ConfigError
 from tests.benchmark.fake_suite import FakeSuite
@@ -182,10 +183,27 @@ def test_hooks_that_only_watch_are_no_part_of_the_recipe(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("epochs", "key"), [(None, "train_cfg.max_iters=2"), (300, "train_cfg.max_epochs=1")])
 def test_a_limit_counts_iterations(epochs: int | None, key: str) -> None:
-    recipe = Recipe("", batch=32, precision="fp32", loader_batch=16, epochs=epochs, validates=True)
+    iterations = None if epochs else 5000
+    recipe = Recipe(
+        "", batch=32, precision="fp32", loader_batch=16, epochs=epochs, iterations=iterations, validates=True
+    )
     options = limit_options(recipe, 2, processes=3)
     assert key in options and "val_dataloader.dataset.indices=96" in options
     assert ("train_dataloader.dataset.indices=96" in options) == (epochs is not None)
+
+
+@pytest.mark.parametrize("overlay", [None, "selection", "adamw", "linear", "knn", "resnet50", "unit_range"])
+def test_a_limit_of_a_small_set(overlay: str | None) -> None:
+    """Frozen features are read in one pass: its loop takes no number of iterations."""
+    path = ROOT / "mm_configs/mini/classification/small_tiny-imagenet.py"
+    config = read_config(path)
+    variant = Variant(str(path), (overlay,) if overlay else ())
+    recipe, (merged, _) = recipe_of(config, path, variant), variant.merge(config, path)
+    limited = {option.partition("=")[0] for option in limit_options(recipe, 2)}
+    assert "val_dataloader.dataset.indices" in limited
+    trains = merged.train_cfg.type == "IterBasedTrainLoop"
+    assert trains == (overlay not in ("linear", "knn"))
+    assert ("train_cfg.max_iters" in limited) == trains and "train_dataloader.dataset.indices" not in limited
 
 
 LEAVES = [path for path in sorted((ROOT / "mm_configs").glob("**/*.py")) if "_base_" not in path.parts]

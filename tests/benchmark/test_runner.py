@@ -10,14 +10,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.files import FileLock, write_json
+from mixedae.benchmark.outcome import Plan
 from mixedae.benchmark.process import failure_reason
 from mixedae.benchmark.render import RENDERERS
-from mixedae.benchmark.results import read_result
+from mixedae.benchmark.results import Result, read_result
 from tests.benchmark import fake_suite
 from tests.benchmark.fake_suite import FakeSuite
 
@@ -378,6 +380,25 @@ def test_retries_start_a_failing_cell_again(tmp_path: Path, journal: Path) -> No
     journal.unlink()
     assert suite.run(only="random/cls", retries=2)[0] == 0
     assert len(words(journal, "start")) == 3
+
+
+def test_what_changed_meanwhile_is_not_tried_again(
+    tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second try would land under the first one's identity."""
+    suite = FakeSuite(tmp_path)
+    suite.write_config("cls", fail="error: DataError: the disk hiccups", fail_times=1)
+    conclude = Plan.conclude
+
+    def edited(plan: Plan, *found: Any) -> Result:
+        suite.write_config("cls", value="edited")
+        return conclude(plan, *found)
+
+    monkeypatch.setattr(Plan, "conclude", edited)
+    status, runner = suite.run(only="random/cls", retries=1)
+    assert status == 1 and len(words(journal, "start")) == 1
+    reason = runner.views[Cell("random", "cls", 0)].reason
+    assert "not tried again: the recipe changed meanwhile" in reason and "start the suite again" in reason
 
 
 def test_a_limited_run_never_stands_for_a_full_one(tmp_path: Path, journal: Path) -> None:

@@ -4,9 +4,13 @@ import csv
 import io
 import json
 import math
+import shutil
 import signal
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,13 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixedae.benchmark.cells import Cell
+from mixedae.benchmark.choosing import chosen_cell, point_of
 from mixedae.benchmark.render import RENDERERS
 from mixedae.benchmark.report import write_report
-from mixedae.benchmark.results import read_result
+from mixedae.benchmark.results import Result, read_result
 from mixedae.benchmark.search import Search
+from mixedae.benchmark.states import Known
 from mixedae.benchmark.stats import over_tasks
-from mixedae.benchmark.suites import load_suite
+from mixedae.benchmark.suites import Suite, load_suite
 from mixedae.benchmark.validate import problems_of
+from mixedae.benchmark.workspace import Workspace
 from mixedae.errors import ConfigError
 from tests.benchmark.fake_suite import AXES, KEYS, SEARCH, FakeSuite, SearchedSuite
 from tests.benchmark.test_runner import start, wait_for, words
@@ -81,6 +88,63 @@ def test_halving_halves_points_and_doubles_steps(points: int) -> None:
     assert search.rung(-1) == rungs[-1]
     for before, after in pairwise(rungs):
         assert len(after) == math.ceil(len(before) / 2) and after[0].share == 2 * before[0].share
+
+
+def halved(scores: list[list[int | None]]) -> tuple[Any, Search]:
+    """A finished halved search in memory: ``scores`` of each rung by point; and how often a state was asked for."""
+    search = Search(axes={"lr": list(range(1, len(scores[0]) + 1))}, keys={"a": "lr"}, halving=True)
+    metric = SimpleNamespace(key="top1", higher_is_better=True)
+    suite: Any = SimpleNamespace(search_of=lambda task: search, cards={"cls": SimpleNamespace(metrics=[metric])})
+    suite.candidates_of = partial(Suite.candidates_of, suite)
+    workspace: Any = SimpleNamespace(suite=suite, asked=0)
+
+    def state(cell: Cell, known: Known) -> Any:
+        workspace.asked += 1
+        slot = search.slots[cell.point or ""]
+        if (point := trained(search, scores, slot.rung, slot.place)) is None:
+            return SimpleNamespace(kind="skipped", result=None)
+        score = scores[slot.rung - 1][list(search.points).index(point)]
+        result = SimpleNamespace(values={"top1": score})
+        return SimpleNamespace(kind="diverged" if score is None else "done", result=result)
+
+    workspace.state = state
+    return workspace, search
+
+
+def trained(search: Search, scores: list[list[int | None]], rung: int, place: int) -> str | None:
+    """Which point a place of a rung trains, as the definition has it."""
+    order = list(search.points)
+    if rung == 1:
+        return order[place]
+    before = [trained(search, scores, rung - 1, other) for other in range(len(search.rung(rung - 1)))]
+    found = {point: scores[rung - 2][order.index(point)] for point in before if point is not None}
+    best = search.best(found, len(search.rung(rung)) if rung <= len(scores) else 1, True)
+    return best[place] if place < len(best) else None
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data(), st.integers(1, 9))
+def test_a_halved_search_chooses_as_defined(data: st.DataObject, points: int) -> None:
+    rung = st.lists(st.none() | st.integers(0, 3), min_size=points, max_size=points)
+    rungs = max(1, math.ceil(math.log2(points)))
+    scores = data.draw(st.lists(rung, min_size=rungs, max_size=rungs))
+    workspace, search = halved(scores)
+    for slot in search.slots.values():
+        assert point_of(workspace, replace(FINAL, point=slot.name), {}) == trained(
+            search, scores, slot.rung, slot.place
+        )
+    chosen = trained(search, scores, rungs + 1, 0)
+    assert point_of(workspace, FINAL, {}) == chosen
+    cell = chosen_cell(workspace, FINAL, {})
+    assert (cell is None) == (chosen is None)
+    if cell is not None:
+        assert point_of(workspace, cell, {}) == chosen and search.slots[cell.point or ""].rung == rungs
+
+
+def test_the_choice_of_a_halved_search_asks_for_each_state_a_few_times() -> None:
+    workspace, search = halved([list(range(64))] * 6)
+    assert point_of(workspace, FINAL, {}) == "lr-64"
+    assert workspace.asked <= 2 * len(search.slots)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +310,30 @@ def test_without_held_out_pictures_the_best_point_is_the_result(tmp_path: Path, 
     assert final.checkpoint is not None and final.checkpoint.holds(suite.folder / FINAL.name)
     assert any("chosen on the pictures that are reported" in note for note in suite.comparison().footnotes)
     assert suite.run(only="random")[0] == 0 and started(journal) == []
+    status, runner = suite.run(only=FINAL.name, force=True)
+    assert status == 0 and started(journal) == [] and "best point again" in runner.views[FINAL].note
+    chosen = Cell("random", "cls", 0, best.point).name
+    assert suite.run(only=chosen, force=True)[0] == 0 and started(journal) == [chosen]
+    assert suite.workspace().state(FINAL).reason == "the best point of its search was trained anew"
+    assert suite.run(only="random")[0] == 0 and started(journal) == []
+    final, best = read_result(suite.folder / FINAL.name), read_result(suite.folder / chosen)
+    assert final is not None and best is not None and final.finished == best.finished
+
+
+def test_a_result_that_was_half_taken_over_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = SearchedSuite(tmp_path, {}, overlay=None)
+    write = Result.write
+
+    def killed(result: Result, folder: Path) -> None:
+        if folder == suite.folder / FINAL.name:
+            raise OSError("killed")
+        write(result, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Result, "write", killed)
+        assert suite.run(only="random")[0] == 1
+    assert (suite.folder / FINAL.name / "run_record.json").is_file()
+    assert suite.run(only="random")[0] == 0 and suite.workspace().state(FINAL).kind == "done"
 
 
 def test_halving_trains_half_of_them_twice_as_long(tmp_path: Path, journal: Path) -> None:
@@ -274,12 +362,60 @@ def test_halving_with_few_survivors(tmp_path: Path, journal: Path) -> None:
     view = runner.views[Cell("random", "cls", 0, "rung_2/place_2")]
     assert (view.state, view.reason) == ("diverged", "not run: too few points of the rung before are left")
     assert suite.run(only="random")[0] == 0 and started(journal) == []
+    status, runner = suite.run(only="random/cls/search/rung_2/place_2", force=True)  # there is nothing to run
+    assert status == 0 and started(journal) == []
+    assert runner.views[Cell("random", "cls", 0, "rung_2/place_2")].state == "diverged"
+    status, runner = suite.run(only="random", force=True)
+    assert status == 0 and len(started(journal)) == 5 and runner.views[FINAL].state == "done"
+
+
+def test_a_cell_is_planned_by_one_look(tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process trains the points anew between two questions: the run is what its identity says."""
+    suite = SearchedSuite(tmp_path, {"0.1": 0.3, "0.01": 0.6})
+    assert suite.run(only="random")[0] == 0
+    shutil.rmtree(suite.folder / FINAL.name)
+    ask = Workspace.identity
+
+    def identity(workspace: Workspace, cell: Cell, known: Known | None = None) -> Any:
+        found = ask(workspace, cell, known)
+        if cell == FINAL:
+            for name in ("lr-0.01_wd-0", "lr-0.01_wd-0.001"):
+                shutil.rmtree(suite.folder / f"random/cls/search/{name}", ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(Workspace, "identity", identity)
+    assert suite.run(only="random")[0] == 0
+    final = read_result(suite.folder / FINAL.name)
+    assert final is not None and final.options["optim_wrapper.optimizer.lr"] == 0.01
+    assert "optim_wrapper.optimizer.lr=0.01" in final.command
 
 
 def test_halving_needs_steps(tmp_path: Path) -> None:
     suite = SearchedSuite(tmp_path, {}, halving=True)
     (tmp_path / "cls.py").open("a").write("train_cfg = dict(max_epochs=3)\nparam_scheduler = []\n")
     with pytest.raises(ConfigError, match="halving needs iterations"):
+        suite.workspace().recipe(Cell("random", "cls", 0, "rung_1/lr-0.1_wd-0"))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (
+            "[dict(type='LinearLR', by_epoch=False, begin=0, end=2)]",
+            r"leaves 1 of 2 steps of param_scheduler.0 \(LinearLR",
+        ),
+        (
+            "dict(type='CosineAnnealingLR', by_epoch=False, end=100)",
+            "needs param_scheduler as a list; found one scheduler",
+        ),
+        ("[dict(type='OneCycleLR', by_epoch=False, total_steps=100)]", "found `total_steps` in its schedule"),
+        ("[dict(type='CosineRestartLR', by_epoch=False, periods=[50, 50])]", "found `periods` in its schedule"),
+    ],
+)
+def test_a_schedule_that_halving_would_spoil_is_refused(tmp_path: Path, schedule: str, expected: str) -> None:
+    suite = SearchedSuite(tmp_path, {}, halving=True)
+    (tmp_path / "cls.py").open("a").write(f"param_scheduler = {schedule}\n")
+    with pytest.raises(ConfigError, match=expected):
         suite.workspace().recipe(Cell("random", "cls", 0, "rung_1/lr-0.1_wd-0"))
 
 
@@ -322,6 +458,29 @@ def test_a_row_from_a_file(tmp_path: Path, journal: Path) -> None:
     assert list(suite.workspace().suite.pretrainings) == ["random", "given", "mine"]
     with pytest.raises(ConfigError, match="small letters"):
         suite.workspace(checkpoints={"My Model": tmp_path / "moved.pth"})
+
+
+@pytest.mark.parametrize("replaced", ["mae", "mixedae"])
+def test_a_file_in_the_place_of_a_row_is_named_and_compared(tmp_path: Path, replaced: str) -> None:
+    """Its epochs are unknown, whichever side of the difference it is on."""
+    suite = FakeSuite(tmp_path)
+    (tmp_path / "mine.pth").write_text("weights")
+    files = {replaced: tmp_path / "mine.pth"}
+    assert suite.run(only="m*/cls/seed_0", checkpoints=files)[0] == 0
+    comparison = suite.comparison(checkpoints=files)
+    assert comparison.rows[2].baseline == "MAE" and comparison.rows[2].entries[0].difference is not None
+    title = {"mae": "MAE", "mixedae": "mixedae"}[replaced]
+    notes = "\n".join(comparison.footnotes).replace("MixedAE", "mixedae")
+    assert f"Given by --checkpoint, whatever the row's title says: {title} is {tmp_path}/mine.pth." in notes
+    assert f"mixedae is compared with MAE; the pre-training epochs of {title} are unknown." in notes
+
+
+def test_two_commands_remember_the_files_of_both(tmp_path: Path) -> None:
+    suite = SearchedSuite(tmp_path, {})
+    both = [suite.workspace(checkpoints={name: tmp_path / "given.pth"}) for name in ("one", "two")]
+    for workspace in both:
+        workspace.remember_checkpoints()
+    assert list(suite.workspace().checkpoints) == ["one", "two"]
 
 
 # -- the average -------------------------------------------------------------------------------------------------------

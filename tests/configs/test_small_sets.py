@@ -70,7 +70,6 @@ def test_protocol(name):
     optimizer = wrapper.optimizer
     assert (optimizer.type, optimizer.momentum, optimizer.nesterov) == ("SGD", 0.9, True)
     assert optimizer.weight_decay == pytest.approx(config.wd / config.lr)
-    assert config.grid == dict(lr=[0.1, 0.01, 0.001, 0.0001], wd=[0.0, 1e-6, 1e-5, 1e-4, 1e-3])
     (cosine,) = config.param_scheduler
     assert (cosine.type, cosine.by_epoch, cosine.end, cosine.eta_min) == ("CosineAnnealingLR", False, 5000, 0.0)
     assert config.model.backbone.get("drop_path_rate", 0) == 0
@@ -83,6 +82,12 @@ def test_protocol(name):
         "mAP": dict(type="mixedae.VOC07Metric"),
     }[metric]
     assert config.test_evaluator == config.val_evaluator == expected
+    for each in (
+        config,
+        load(name, "adamw"),
+    ):  # EffectiveBatchHook then refuses another batch: wd / lr would not follow
+        assert each.auto_scale_lr == dict(base_batch_size=64, enable=False)
+        assert each.optim_wrapper.get("accumulative_counts", 1) == 1
     assert ("val" in config.pictures.get("splits", PARTS)) == own
     METRICS.build(config.test_evaluator)
 

@@ -16,10 +16,8 @@ default_hooks = dict(checkpoint=dict(type="CheckpointHook", by_epoch=False, inte
 
 # What a ViT likes: MAE's fine-tuning (FINETUNE.md: AdamW, 0.05, decay 0.65, base learning rate 5e-4 for 256 pictures,
 # 5 % of the steps warm up, down to 1e-6), for the protocol's steps and batch. As in the protocol no drop path, so that
-# the optimiser is all that differs. The grid is our own choice.
+# the optimiser is all that differs. The grid (suites/eleven_adamw.yaml) is our own choice.
 adamw_lr = 5e-4 * _base_.batch_size / 256
-adamw_grid = dict(lr=[adamw_lr / 2, adamw_lr, 2 * adamw_lr, 4 * adamw_lr], layer_decay=[0.65, 0.75])
-warmup_iters = _base_.max_iters // 20
 adamw = dict(
     optim_wrapper=dict(
         _delete_=True,
@@ -29,27 +27,26 @@ adamw = dict(
         paramwise_cfg=dict(layer_decay_rate=0.65),
     ),
     param_scheduler=[
-        dict(type="LinearLR", by_epoch=False, start_factor=1e-4, begin=0, end=warmup_iters),
+        dict(type="LinearLR", by_epoch=False, start_factor=1e-4, begin=0, end=_base_.max_iters // 20),
         dict(
             type="CosineAnnealingLR",
             by_epoch=False,
             eta_min_ratio=1e-6 / adamw_lr,
-            begin=warmup_iters,
+            begin=_base_.max_iters // 20,
             end=_base_.max_iters,
         ),
     ],
 )
 
 # Frozen features, read once in order and without augmentation, and kept in work_dirs/features.
-frozen_sets = dict(
-    drop_last=False,
-    batch_size=_base_.val_dataloader.batch_size,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(pipeline=_base_.test_pipeline),
-)
 linear = dict(
     train_cfg=dict(_delete_=True, type="mixedae.LinearProbeLoop"),
-    train_dataloader=frozen_sets,
+    train_dataloader=dict(
+        drop_last=False,
+        batch_size=_base_.val_dataloader.batch_size,
+        sampler=dict(type="DefaultSampler", shuffle=False),
+        dataset=dict(pipeline=_base_.test_pipeline),
+    ),
     optim_wrapper=dict(_delete_=True, type="OptimWrapper", optimizer=dict(type="SGD", lr=0.0)),  # Runner wants one
     param_scheduler=None,
     auto_scale_lr=None,

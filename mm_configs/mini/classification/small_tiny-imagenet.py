@@ -34,17 +34,17 @@ model = dict(
 )
 
 max_iters = 200
-warmup_iters = max_iters // 20
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [{**_base_.param_scheduler[0], "end": max_iters}]
 default_hooks = dict(checkpoint=dict(interval=max_iters))
 
 adamw_lr = 3e-3
-adamw_grid = dict(lr=[adamw_lr / 2, adamw_lr, 2 * adamw_lr, 4 * adamw_lr])
-warmup, cosine = _base_.adamw.param_scheduler
 adamw = dict(
     optim_wrapper=dict(optimizer=dict(lr=adamw_lr)),
-    param_scheduler=[{**warmup, "end": warmup_iters}, {**cosine, "begin": warmup_iters, "end": max_iters}],
+    param_scheduler=[
+        {**_base_.adamw.param_scheduler[0], "end": max_iters // 20},
+        {**_base_.adamw.param_scheduler[1], "begin": max_iters // 20, "end": max_iters},
+    ],
 )
 linear = dict(train_dataloader=dict(dataset=dict(pipeline=test_pipeline)))
 knn = linear

@@ -16,6 +16,7 @@ from mixedae.benchmark.results import (
     OUTCOMES,
     RECORD,
     RESULT,
+    UNPAIRED,
     Checkpoint,
     Identity,
     Provenance,
@@ -134,7 +135,7 @@ class Plan:
             try:
                 found["outcomes"] = describe_outcomes(self.folder, record.metrics)
             except ResultsError as error:  # the number stands, but nothing can be paired with it
-                notes.append(f"no paired test: {error}")
+                notes.append(f"{UNPAIRED}: {error}")
         return {**found, "notes": tuple(notes)}
 
     def _result(self, started: datetime, seconds: float, found: dict[str, Any]) -> Result:

@@ -232,6 +232,7 @@ def test_a_point_that_diverged_is_seen_is_not_chosen_and_is_not_run_again(tmp_pa
     assert suite.run(only="random")[0] == 0 and started(journal) == []
     comparison = suite.comparison()
     assert comparison.rows[0].entries[0].choices[0].diverged == 2
+    assert "5 of 10 cells done" in write_report(suite.workspace(), tmp_path / "report.html").read_text()
     assert any("2 diverged" in note for note in comparison.footnotes)
 
 
@@ -436,6 +437,17 @@ def test_every_format_says_what_was_chosen(tmp_path: Path) -> None:
     assert r"lr-0.01\_wd-0 (60.0" in RENDERERS["latex"](comparison)
     page = write_report(suite.workspace(), tmp_path / "report.html").read_text()
     assert "lr-0.01_wd-0 (60.0" in page and "--overlay selection" in page
+
+
+def test_a_points_lack_of_outcomes_is_no_footnote(tmp_path: Path) -> None:
+    suite = SearchedSuite(tmp_path, {"0.1": 0.3, "0.01": 0.6})
+    assert suite.run(only="random")[0] == 0
+    for name in (FINAL.name, suite.names()[0]):
+        result = read_result(suite.folder / name)
+        assert result is not None
+        result.model_copy(update={"notes": (f"no paired test: {name}",)}).write(suite.folder / name)
+    notes = [note for note in suite.comparison().footnotes if "no paired test" in note]
+    assert notes == [f"CLS: no paired test: {FINAL.name}."]
 
 
 def test_a_row_from_a_file(tmp_path: Path, journal: Path) -> None:

@@ -6,8 +6,9 @@ import json
 import math
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,11 +98,12 @@ def halved(scores: list[list[int | None]]) -> tuple[Any, Search]:
     suite: Any = SimpleNamespace(search_of=lambda task: search, cards={"cls": SimpleNamespace(metrics=[metric])})
     suite.candidates_of = partial(Suite.candidates_of, suite)
     workspace: Any = SimpleNamespace(suite=suite, asked=0)
+    defined = trained(search, scores)
 
     def state(cell: Cell, known: Known) -> Any:
         workspace.asked += 1
         slot = search.slots[cell.point or ""]
-        if (point := trained(search, scores, slot.rung, slot.place)) is None:
+        if (point := defined(slot.rung, slot.place)) is None:
             return SimpleNamespace(kind="skipped", result=None)
         score = scores[slot.rung - 1][list(search.points).index(point)]
         result = SimpleNamespace(values={"top1": score})
@@ -111,15 +113,20 @@ def halved(scores: list[list[int | None]]) -> tuple[Any, Search]:
     return workspace, search
 
 
-def trained(search: Search, scores: list[list[int | None]], rung: int, place: int) -> str | None:
-    """Which point a place of a rung trains, as the definition has it."""
+def trained(search: Search, scores: list[list[int | None]]) -> Callable[[int, int], str | None]:
+    """Which point a place of a rung trains, as the definition has it; behind the last rung the choice."""
     order = list(search.points)
-    if rung == 1:
-        return order[place]
-    before = [trained(search, scores, rung - 1, other) for other in range(len(search.rung(rung - 1)))]
-    found = {point: scores[rung - 2][order.index(point)] for point in before if point is not None}
-    best = search.best(found, len(search.rung(rung)) if rung <= len(scores) else 1, True)
-    return best[place] if place < len(best) else None
+
+    @cache
+    def at(rung: int, place: int) -> str | None:
+        if rung == 1:
+            return order[place]
+        before = [at(rung - 1, other) for other in range(len(search.rung(rung - 1)))]
+        found = {point: scores[rung - 2][order.index(point)] for point in before if point is not None}
+        best = search.best(found, len(search.rung(rung)) if rung <= len(scores) else 1, True)
+        return best[place] if place < len(best) else None
+
+    return at
 
 
 @settings(deadline=None, max_examples=60)
@@ -129,11 +136,10 @@ def test_a_halved_search_chooses_as_defined(data: st.DataObject, points: int) ->
     rungs = max(1, math.ceil(math.log2(points)))
     scores = data.draw(st.lists(rung, min_size=rungs, max_size=rungs))
     workspace, search = halved(scores)
+    defined = trained(search, scores)
     for slot in search.slots.values():
-        assert point_of(workspace, replace(FINAL, point=slot.name), {}) == trained(
-            search, scores, slot.rung, slot.place
-        )
-    chosen = trained(search, scores, rungs + 1, 0)
+        assert point_of(workspace, replace(FINAL, point=slot.name), {}) == defined(slot.rung, slot.place)
+    chosen = defined(rungs + 1, 0)
     assert point_of(workspace, FINAL, {}) == chosen
     cell = chosen_cell(workspace, FINAL, {})
     assert (cell is None) == (chosen is None)

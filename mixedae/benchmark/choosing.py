@@ -10,7 +10,7 @@ from mixedae.benchmark.states import Known, State
 if TYPE_CHECKING:
     from mixedae.benchmark.workspace import Workspace
 
-OVER = ("done", "diverged", "skipped")  # what a search can choose from
+OVER = ("done", "diverged", "skipped")  # nothing is left to run: what a search can choose from
 
 
 def point_of(workspace: "Workspace", cell: Cell, known: Known) -> str | None:

@@ -98,7 +98,8 @@ class ClusterRunner(SuiteRunner):
 
     def __init__(self, workspace: Workspace, board: Board, trainer: Sequence[str] = TRAINER, **options: Any) -> None:
         super().__init__(workspace, board, trainer, **options)
-        self.workers = len(workspace.cells)  # the cluster decides
+        if workspace.launch.cluster == "slurm":
+            self.workers = len(workspace.cells)  # the cluster decides
         self._jobs: dict[Cell, Any] = {}
         self._began: dict[Cell, float] = {}
         self._executor = executor(workspace.launch, workspace.folder / JOBS)
@@ -112,10 +113,14 @@ class ClusterRunner(SuiteRunner):
             before = [need for need in needs if self.views[need].open]
             if reason := self._blocked(needs):
                 self._fail(cell, reason, blocked=True)
-            elif not before or (
-                self.workspace.launch.cluster == "slurm" and all(need in self._jobs for need in before)
+            elif self._has_place() and (
+                not before or (self.workspace.launch.cluster == "slurm" and all(need in self._jobs for need in before))
             ):
                 self._jobs[cell] = self._find(cell) or self._send(cell, before)
+
+    def _has_place(self) -> bool:
+        """Whether another job may be sent: processes of this machine are as many as the suite's workers."""
+        return sum(self.views[cell].open for cell in self._jobs) < self.workers
 
     def _send(self, cell: Cell, before: Sequence[Cell]) -> Any:
         workspace = self.workspace

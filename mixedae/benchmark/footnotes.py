@@ -6,7 +6,7 @@ from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.counterparts import comparable
 from mixedae.benchmark.entries import Entry, Row
 from mixedae.benchmark.provenance import code_version
-from mixedae.benchmark.results import Result
+from mixedae.benchmark.results import UNPAIRED, Result
 from mixedae.benchmark.search import Choice
 from mixedae.benchmark.workspace import Workspace
 
@@ -127,7 +127,8 @@ def _cells(workspace: Workspace, results: dict[Cell, Result]) -> Iterable[str]:
             workspace.suite.cards[cell.task].title if cell.task else workspace.suite.distinct_title(cell.pretraining)
         )
         for note in result.notes:
-            yield f"{title}: {note}."
+            if not (cell.point and note.startswith(UNPAIRED)):  # no test is made of a search's points
+                yield f"{title}: {note}."
 
 
 def code_notes(results: dict[Cell, Result], here: str | None) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -16,6 +17,7 @@ from mixedae.benchmark.results import (
     OUTCOMES,
     RECORD,
     RESULT,
+    UNPAIRED,
     Checkpoint,
     Identity,
     Provenance,
@@ -23,6 +25,8 @@ from mixedae.benchmark.results import (
     read_record,
     read_result,
 )
+from mixedae.benchmark.states import Known
+from mixedae.benchmark.trainer import command_of
 from mixedae.benchmark.workspace import Workspace
 from mixedae.errors import MixedAEError, ResultsError
 
@@ -134,7 +138,7 @@ class Plan:
             try:
                 found["outcomes"] = describe_outcomes(self.folder, record.metrics)
             except ResultsError as error:  # the number stands, but nothing can be paired with it
-                notes.append(f"no paired test: {error}")
+                notes.append(f"{UNPAIRED}: {error}")
         return {**found, "notes": tuple(notes)}
 
     def _result(self, started: datetime, seconds: float, found: dict[str, Any]) -> Result:
@@ -156,6 +160,36 @@ class Plan:
             finished=datetime.now(timezone.utc),
             **found,
         )
+
+
+def plan_of(workspace: Workspace, trainer: Sequence[str], cell: Cell, known: Known, provenance: Provenance) -> Plan:
+    """How a cell runs from the start, all of it by one look at the disk.
+
+    Args:
+        workspace: the suite and its folder.
+        trainer: interpreter and script.
+        cell: the cell.
+        known: states that were looked up together.
+        provenance: code, packages, hardware.
+
+    Raises:
+        ResultsError: what the cell needs is not done.
+    """
+    identity, variant = workspace.identity(cell, known), workspace.variant(cell, known)
+    if identity is None:
+        raise ResultsError(f"what {cell.name} needs changed meanwhile; start the suite again")
+    return Plan(
+        suite=workspace.suite.name,
+        cell=cell,
+        card=workspace.suite.cards[cell.task] if cell.task else None,
+        identity=identity,
+        folder=workspace.dir(cell),
+        command=command_of(workspace, trainer, cell, known),
+        config=variant.config,
+        overlays=variant.overlays,
+        options=workspace.recipe(cell, known).options,
+        provenance=provenance,
+    )
 
 
 def take_over(workspace: Workspace, point: Cell, cell: Cell) -> Result:

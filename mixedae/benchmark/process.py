@@ -14,6 +14,7 @@ from typing import Any
 
 from mixedae.benchmark.files import read_json
 from mixedae.benchmark.results import LOG, PROGRESS
+from mixedae.errors import NonFiniteLossError
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
@@ -98,7 +99,10 @@ def terminate(processes: Sequence[TrainingProcess], grace: float) -> None:
 
 
 def failure_reason(status: int, log: Path) -> str:
-    """Why a trainer failed, in one line: the last error in its log, else its signal or exit status."""
+    """Why a trainer failed, in one line: the last error in its log, else its signal or exit status.
+
+    Of several processes one diverges and the others then fail in their own way: a loss that is no number goes first.
+    """
     if status == -signal.SIGKILL:
         return "killed (SIGKILL): the system may have run out of memory"
     if status < 0:
@@ -108,6 +112,7 @@ def failure_reason(status: int, log: Path) -> str:
         lines = file.read().decode(errors="replace").splitlines()
     found = [match.group(1)[:500] for line in reversed(lines) if (match := ERROR_LINE.match(line.strip()))]
     if found:  # torchrun reports behind the error of a process that one failed
-        return next((reason for reason in found if not reason.startswith(LAUNCHER)), found[0])
+        diverged = (reason for reason in found if reason.startswith(NonFiniteLossError.__name__))
+        return next(diverged, next((reason for reason in found if not reason.startswith(LAUNCHER)), found[0]))
     last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
     return f"exit status {status}: {last[:300]}"

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mixedae.benchmark.cells import Cell
+from mixedae.benchmark.choosing import OVER
 from mixedae.benchmark.entries import Comparison
 from mixedae.benchmark.files import read_json, write_text
 from mixedae.benchmark.provenance import code_version
@@ -57,7 +58,7 @@ def write_report(workspace: Workspace, path: Path) -> Path:
         figures=figures(workspace.folder / "figures"),
         figures_command=_figures_command(workspace, states),
         cells=[_cell(workspace, cell, state) for cell, state in states.items()],
-        done=sum(state.kind == "done" for state in states.values()),
+        done=sum(state.kind in OVER for state in states.values()),
         code=code_version(workspace.root) or "unknown",
         written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         command=f"python tools/bench.py run {_suite(workspace)}",

@@ -18,6 +18,7 @@ RECORD = "run_record.json"  # written by the trainer's RunRecordHook after train
 PROGRESS = "progress.json"  # written by its ProgressHook during training
 OUTCOMES = "outcomes.npz"  # written by its OutcomesHook
 LOG = "log.txt"
+UNPAIRED = "no paired test"  # begins the note of a result without outcomes per image
 
 
 class Identity(Strict):

@@ -14,7 +14,7 @@ from mixedae.benchmark.cards import Metric
 from mixedae.benchmark.cells import Cell
 from mixedae.benchmark.choosing import chosen_cell
 from mixedae.benchmark.files import FileLock
-from mixedae.benchmark.outcome import Plan, take_over
+from mixedae.benchmark.outcome import Plan, plan_of, take_over
 from mixedae.benchmark.process import TrainingProcess, terminate
 from mixedae.benchmark.provenance import collect, cores
 from mixedae.benchmark.results import Result
@@ -181,7 +181,7 @@ class SuiteRunner:
         if (point := chosen_cell(self.workspace, cell, known)) is not None:
             self._close(cell, take_over(self.workspace, point, cell))
             return True
-        plan = self._plan(cell, known)
+        plan = plan_of(self.workspace, self.trainer, cell, known, self.provenance)
         if not forced and (adopted := plan.adopt()) is not None:
             adopted.write(plan.folder)
             self._close(cell, adopted)
@@ -197,28 +197,6 @@ class SuiteRunner:
         command = command_of(self.workspace, self.trainer, plan.cell, known, resume=True)
         return replace(plan, command=command, resumed=True, begun_by=attempted_by(plan.folder))
 
-    def _plan(self, cell: Cell, known: Known) -> Plan:
-        """How a cell runs from the start.
-
-        Raises:
-            ResultsError: what it needs is not done.
-        """
-        identity, variant = self.workspace.identity(cell, known), self.workspace.variant(cell, known)
-        if identity is None:
-            raise ResultsError(f"what {cell.name} needs changed meanwhile; start the suite again")
-        return Plan(
-            suite=self.suite.name,
-            cell=cell,
-            card=self.suite.cards[cell.task] if cell.task else None,
-            identity=identity,
-            folder=self.workspace.dir(cell),
-            command=command_of(self.workspace, self.trainer, cell, known),
-            config=variant.config,
-            overlays=variant.overlays,
-            options=self.workspace.recipe(cell, known).options,
-            provenance=self.provenance,
-        )
-
     def _again(self, before: Plan) -> tuple[Plan, Known]:
         """A failed run's plan by a new look.
 
@@ -227,7 +205,7 @@ class SuiteRunner:
         """
         self.workspace.forget()
         known: Known = {}
-        plan = self._plan(before.cell, known)
+        plan = plan_of(self.workspace, self.trainer, before.cell, known, self.provenance)
         if changes := before.identity.changes(plan.identity):
             raise ResultsError(f"failed, and is not tried again: {changes} meanwhile; start the suite again")
         return plan, known

@@ -144,10 +144,22 @@ def test_a_failed_job_says_why_and_blocks_its_transfers(tmp_path: Path, local: L
 
 
 @pytest.mark.train
-def test_the_job_of_a_searched_task_finds_the_choice_when_it_runs(tmp_path: Path, local: Launch) -> None:
+def test_the_job_of_a_searched_task_finds_the_choice_when_it_runs(
+    tmp_path: Path, local: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mixedae.benchmark.cluster import ClusterRunner
+
     suite = SearchedSuite(tmp_path, {"0.1": None, "0.01": 0.6})
+    most, send = [0], ClusterRunner._send
+
+    def counted(runner: ClusterRunner, cell: Cell, before: Any) -> Any:
+        most[0] = max(most[0], 1 + sum(runner.views[sent].open for sent in runner._jobs))
+        return send(runner, cell, before)
+
+    monkeypatch.setattr(ClusterRunner, "_send", counted)
     status, runner = cluster_run(suite, local, only="given")
     assert status == 0, {cell.name: view.reason for cell, view in runner.views.items()}
+    assert most == [1], "processes of this machine are as many as the suite's workers"
     assert [view.state for view in runner.views.values()] == ["diverged", "diverged", "done", "done", "done"]
     result = read_result(suite.folder / "given/cls/seed_0")
     assert result is not None and result.options["optim_wrapper.optimizer.lr"] == 0.01

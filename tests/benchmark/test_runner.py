@@ -311,6 +311,7 @@ def test_threads_are_shared_between_workers(tmp_path: Path, journal: Path, monke
             "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n=====\ntrain.py FAILED\n",
             "NonFiniteLossError: nan",
         ),
+        (1, "error: NonFiniteLossError: nan\ntorch.distributed.DistBackendError: NCCL\n", "NonFiniteLossError: nan"),
         (3, "something odd\n\n", "exit status 3: something odd"),
         (2, "", "exit status 2: no output"),
         (-9, "x", "killed (SIGKILL): the system may have run out of memory"),

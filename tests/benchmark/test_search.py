@@ -6,8 +6,9 @@ import json
 import math
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,11 +98,12 @@ def halved(scores: list[list[int | None]]) -> tuple[Any, Search]:
     suite: Any = SimpleNamespace(search_of=lambda task: search, cards={"cls": SimpleNamespace(metrics=[metric])})
     suite.candidates_of = partial(Suite.candidates_of, suite)
     workspace: Any = SimpleNamespace(suite=suite, asked=0)
+    defined = trained(search, scores)
 
     def state(cell: Cell, known: Known) -> Any:
         workspace.asked += 1
         slot = search.slots[cell.point or ""]
-        if (point := trained(search, scores, slot.rung, slot.place)) is None:
+        if (point := defined(slot.rung, slot.place)) is None:
             return SimpleNamespace(kind="skipped", result=None)
         score = scores[slot.rung - 1][list(search.points).index(point)]
         result = SimpleNamespace(values={"top1": score})
@@ -111,15 +113,20 @@ def halved(scores: list[list[int | None]]) -> tuple[Any, Search]:
     return workspace, search
 
 
-def trained(search: Search, scores: list[list[int | None]], rung: int, place: int) -> str | None:
-    """Which point a place of a rung trains, as the definition has it."""
+def trained(search: Search, scores: list[list[int | None]]) -> Callable[[int, int], str | None]:
+    """Which point a place of a rung trains, as the definition has it; behind the last rung the choice."""
     order = list(search.points)
-    if rung == 1:
-        return order[place]
-    before = [trained(search, scores, rung - 1, other) for other in range(len(search.rung(rung - 1)))]
-    found = {point: scores[rung - 2][order.index(point)] for point in before if point is not None}
-    best = search.best(found, len(search.rung(rung)) if rung <= len(scores) else 1, True)
-    return best[place] if place < len(best) else None
+
+    @cache
+    def at(rung: int, place: int) -> str | None:
+        if rung == 1:
+            return order[place]
+        before = [at(rung - 1, other) for other in range(len(search.rung(rung - 1)))]
+        found = {point: scores[rung - 2][order.index(point)] for point in before if point is not None}
+        best = search.best(found, len(search.rung(rung)) if rung <= len(scores) else 1, True)
+        return best[place] if place < len(best) else None
+
+    return at
 
 
 @settings(deadline=None, max_examples=60)
@@ -129,11 +136,10 @@ def test_a_halved_search_chooses_as_defined(data: st.DataObject, points: int) ->
     rungs = max(1, math.ceil(math.log2(points)))
     scores = data.draw(st.lists(rung, min_size=rungs, max_size=rungs))
     workspace, search = halved(scores)
+    defined = trained(search, scores)
     for slot in search.slots.values():
-        assert point_of(workspace, replace(FINAL, point=slot.name), {}) == trained(
-            search, scores, slot.rung, slot.place
-        )
-    chosen = trained(search, scores, rungs + 1, 0)
+        assert point_of(workspace, replace(FINAL, point=slot.name), {}) == defined(slot.rung, slot.place)
+    chosen = defined(rungs + 1, 0)
     assert point_of(workspace, FINAL, {}) == chosen
     cell = chosen_cell(workspace, FINAL, {})
     assert (cell is None) == (chosen is None)
@@ -232,6 +238,7 @@ def test_a_point_that_diverged_is_seen_is_not_chosen_and_is_not_run_again(tmp_pa
     assert suite.run(only="random")[0] == 0 and started(journal) == []
     comparison = suite.comparison()
     assert comparison.rows[0].entries[0].choices[0].diverged == 2
+    assert "5 of 10 cells done" in write_report(suite.workspace(), tmp_path / "report.html").read_text()
     assert any("2 diverged" in note for note in comparison.footnotes)
 
 
@@ -436,6 +443,17 @@ def test_every_format_says_what_was_chosen(tmp_path: Path) -> None:
     assert r"lr-0.01\_wd-0 (60.0" in RENDERERS["latex"](comparison)
     page = write_report(suite.workspace(), tmp_path / "report.html").read_text()
     assert "lr-0.01_wd-0 (60.0" in page and "--overlay selection" in page
+
+
+def test_a_points_lack_of_outcomes_is_no_footnote(tmp_path: Path) -> None:
+    suite = SearchedSuite(tmp_path, {"0.1": 0.3, "0.01": 0.6})
+    assert suite.run(only="random")[0] == 0
+    for name in (FINAL.name, suite.names()[0]):
+        result = read_result(suite.folder / name)
+        assert result is not None
+        result.model_copy(update={"notes": (f"no paired test: {name}",)}).write(suite.folder / name)
+    notes = [note for note in suite.comparison().footnotes if "no paired test" in note]
+    assert notes == [f"CLS: no paired test: {FINAL.name}."]
 
 
 def test_a_row_from_a_file(tmp_path: Path, journal: Path) -> None:

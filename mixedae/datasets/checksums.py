@@ -33,13 +33,14 @@ def parts_of(kind: str, splits: Sequence[str]) -> tuple[str, ...]:
     """The folders that belong to a dataset.
 
     Args:
-        kind: imagenet, ade20k or coco.
+        kind: imagenet, ade20k or coco; anything else is a small set, whose lists and pictures lie anywhere in its folder.
         splits: the splits in use.
 
     Returns:
-        Names below the dataset's folder.
+        Names below the dataset's folder; ``.`` is all of it.
     """
-    return {"ade20k": ("images", "annotations"), "coco": (*splits, "annotations")}.get(kind, tuple(splits))
+    known = {"imagenet": (*splits,), "ade20k": ("images", "annotations"), "coco": (*splits, "annotations")}
+    return known.get(kind, (".",))
 
 
 def check_or_write(root: Path, folders: Sequence[str], file: Path) -> str:
@@ -56,7 +57,7 @@ def check_or_write(root: Path, folders: Sequence[str], file: Path) -> str:
     Raises:
         DataError: files that are missing, changed or new since the list was written, or a file that is no list.
     """
-    paths = [path for folder in folders for path in files_under(root / folder)]
+    paths = [path for folder in folders for path in files_under(root / folder) if path.resolve() != file.resolve()]
     found = {path.relative_to(root).as_posix(): content_hash(path) for path in paths}
     if not file.is_file():
         temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mixedae.datasets.checksums import check_or_write
+from mixedae.datasets.checksums import check_or_write, parts_of
 from mixedae.datasets.subset import draw_subset, take_names, write_subset
 from mixedae.errors import ConfigError, DataError
 
@@ -89,3 +89,17 @@ def test_the_command_holds_counts_against_a_card(mini_data: Path, tmp_path: Path
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "train2017: " in done.stderr
     assert "118287 expected" in done.stderr
+
+
+def test_checksums_of_a_small_set_are_of_its_whole_folder(tmp_path: Path) -> None:
+    """Lists and pictures lie anywhere in it; the checksums' own file in the same folder is not one of them."""
+    for name in ("annotations/trainval.txt", "images/a.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    listed = tmp_path / "pets.sha256"
+    folders = parts_of("pets", ["trainval", "test"])
+    assert check_or_write(tmp_path, folders, listed).endswith("checksums of 2 files written")
+    assert check_or_write(tmp_path, folders, listed).endswith("2 files are as listed")
+    (tmp_path / "images/a.jpg").write_text("changed")
+    with pytest.raises(DataError, match=r"1 changed: images/a\.jpg"):
+        check_or_write(tmp_path, folders, listed)

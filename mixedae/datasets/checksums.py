@@ -33,7 +33,7 @@ def parts_of(kind: str, splits: Sequence[str]) -> tuple[str, ...]:
     """The folders that belong to a dataset.
 
     Args:
-        kind: imagenet, ade20k or coco; anything else is a small set, whose lists and pictures lie anywhere in its folder.
+        kind: imagenet, ade20k or coco; else a small set, whose files lie anywhere in its folder.
         splits: the splits in use.
 
     Returns:

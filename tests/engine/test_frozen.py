@@ -84,7 +84,8 @@ def chosen(offered: Iterable[Tensor], candidates: Sequence[float], labels: Tenso
 @pytest.mark.train
 def test_linear_and_knn_share_features_and_leave_a_record(leaf, tmp_path: Path) -> None:
     cache = {"train_cfg.cache": str(tmp_path / "cache")}
-    runner = Runner.from_cfg(leaf("linear", **cache))
+    strengths = (1e2, 1.0, 1e-2)
+    runner = Runner.from_cfg(leaf("linear", **cache, **{"train_cfg.l2": strengths}))
     runner.train()
     record = json.loads((tmp_path / "run" / "run_record.json").read_text())
     assert set(record["metrics"]) == {"accuracy/top1", "linear/l2", "linear/held_out"}
@@ -107,12 +108,12 @@ def test_linear_and_knn_share_features_and_leave_a_record(leaf, tmp_path: Path) 
 
     # And the choice: on the pictures that are held out, with fits on the others.
     inside, outside = map(torch.tensor, loop.dataloader.dataset.held_out())
-    fits = [fit(x[inside], train[inside], L2[0], classes=10)]
-    for l2 in L2[1:]:  # each from the last, as the features of random weights leave the fit much room
+    fits = [fit(x[inside], train[inside], strengths[0], classes=10)]
+    for l2 in strengths[1:]:  # each from the last, as the features of random weights leave the fit much room
         fits.append(fit(x[inside], train[inside], l2, 10, fits[-1]))
     offered = [model.logits(x[outside]) for model in fits]
     linear = record["metrics"]["linear/l2"], record["metrics"]["linear/held_out"]
-    assert linear == pytest.approx(chosen(offered, L2, train[outside]))
+    assert linear == pytest.approx(chosen(offered, strengths, train[outside]))
     votes = next(iter(knn_votes(x[inside], train[inside], x[outside], 10, (1, 3))))
     expected_knn = chosen(votes, (1, 3), train[outside])
 

@@ -58,7 +58,10 @@ def _unpaired(workspace: Workspace, rows: list[Row]) -> Iterable[str]:
             if entry.unpaired:
                 by_reason.setdefault(_why(entry), []).append(f"{row.title}, {task}")
     for reason, places in by_reason.items():
-        yield f"{reason} ({'; '.join(dict.fromkeys(places))}). bench.py run --force makes those cells again."
+        yield (
+            f"{reason} ({'; '.join(dict.fromkeys(places))}). Top-1, mIoU and COCO's AP store them (cells of an earlier "
+            "version when run again: bench.py run --force); mean per-class accuracy and mAP of several labels do not."
+        )
 
 
 def _why(entry: Entry) -> str:

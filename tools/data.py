@@ -25,9 +25,7 @@ def parse_args() -> argparse.Namespace:
     mini.add_argument("--out", type=Path, default=Path("data/mini"), help="folder to write (default: data/mini)")
     mini.add_argument("--seed", type=int, default=0, help="another seed, other pictures (default: 0)")
     mini.add_argument("--scale", default="full", help="full, or test: a few pictures a split (default: full)")
-    mini.add_argument(
-        "--workers", type=int, default=cores, help=f"processes (default: {cores}); pixels do not depend on it"
-    )
+    mini.add_argument("--workers", type=int, default=cores, help=f"processes (default: {cores}); same pixels")
 
     verify = commands.add_parser("verify", help="check the layout, decode every picture, hold annotations against them")
     verify.add_argument("kind", help="imagenet, ade20k, coco, or a leaf of mm_configs/classification/small")
@@ -35,7 +33,6 @@ def parse_args() -> argparse.Namespace:
     verify.add_argument("--num-classes", type=int, help="largest value of a mask (default: by classes.txt, or 150)")
     verify.add_argument("--splits", nargs="+", help="splits to look at (default: those of training and validation)")
     verify.add_argument("--workers", type=int, default=cores, help=f"threads (default: {cores})")
-
     verify.add_argument("--card", help="task card whose numbers of pictures must be found, such as in1k_ft")
     verify.add_argument("--checksums", type=Path, help="list of SHA-256: written if absent, else compared with")
 

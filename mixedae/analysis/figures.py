@@ -1,7 +1,6 @@
 """How figures look: one style, colours that differ in lightness and for the colour-blind, and files written whole."""
 
 import functools
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -10,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from mixedae.atomic import replacing
 from mixedae.engine.atomic import write_json
 
 P = ParamSpec("P")
@@ -131,12 +131,8 @@ def save(figure: Figure, path: Path) -> Path:
         figure: drawn.
         path: of the file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=STYLE["savefig.dpi"])
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

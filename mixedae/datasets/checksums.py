@@ -1,9 +1,9 @@
 """Whether a dataset is whole: counts against a task card, and every file's SHA-256 against a list."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixedae.atomic import replacing
 from mixedae.datasets.fingerprint import content_hash, files_under
 from mixedae.datasets.verify import SplitSummary
 from mixedae.errors import DataError
@@ -60,9 +60,8 @@ def check_or_write(root: Path, folders: Sequence[str], file: Path) -> str:
     paths = [path for folder in folders for path in files_under(root / folder) if path.resolve() != file.resolve()]
     found = {path.relative_to(root).as_posix(): content_hash(path) for path in paths}
     if not file.is_file():
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        temporary.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(found.items())))
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            temporary.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(found.items())))
         return f"{file}: checksums of {len(found)} files written"
     listed = {}
     for line in file.read_text().splitlines():

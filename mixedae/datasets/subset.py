@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixedae.atomic import replacing
 from mixedae.errors import ConfigError, DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")
@@ -83,9 +84,8 @@ def write_subset(root: Path, fraction: float, seed: int = 0, names: Path | None 
     path = root / "meta" / f"train_{100 * fraction:g}percent.txt"
     path.parent.mkdir(exist_ok=True)
     content = ("\n".join(lines) + "\n").encode()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
     return path, len(lines), hashlib.sha256(content).hexdigest()
 
 

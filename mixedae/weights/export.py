@@ -4,7 +4,6 @@ References:
     see :mod:`mixedae.weights.formats`, which knows the names.
 """
 
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mixedae.atomic import replacing
 from mixedae.errors import WeightsError
 from mixedae.weights.formats import timm_to_mmpretrain, to_backbone
 from mixedae.weights.loading import fingerprint
@@ -137,14 +137,10 @@ def write_state_dict(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
         raise WeightsError(f"{path}: suffix {path.suffix!r} found; expected .pth or .safetensors")
     path.parent.mkdir(parents=True, exist_ok=True)
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         if path.suffix == ".safetensors":
             from safetensors.torch import save_file
 
             save_file(own, temporary)
         else:
             torch.save({"state_dict": own}, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

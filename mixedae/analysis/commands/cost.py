@@ -2,8 +2,6 @@
 
 import argparse
 import csv
-import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from mixedae.analysis.cost import (
     step_cost,
 )
 from mixedae.analysis.figures import COLOURS, in_house_style, new_figure, save, write_data
+from mixedae.atomic import replacing
 from mixedae.benchmark.published import load_published
 from mixedae.benchmark.suites import BENCHMARK
 from mixedae.errors import ConfigError
@@ -90,13 +89,10 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
         path: of the file.
         rows: of cost.json.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS)
-    writer.writeheader()
-    writer.writerows(rows)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text.getvalue())
-    temporary.replace(path)
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
     return path
 
 

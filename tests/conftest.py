@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import mixedae  # noqa: F401  # before any mmdet import: it makes mmcv._ext findable
+from mixedae.files import ROOT
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before the first import of Triton: its kernels run on CPU tensors
 
-ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ("tiny_imagenet100", "camvid", "coco_tiny", "ade20k_sample")
 
 
@@ -33,7 +33,7 @@ def sample_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mini_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mini benchmark with a few pictures a split."""
-    from mixedae.datasets.mini import write_mini
+    from mixedae.datasets.mini.write import write_mini
 
     root = tmp_path_factory.mktemp("data") / "mini"
     write_mini(root, seed=0, scale="test")

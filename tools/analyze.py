@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     from rich.console import Console
 
-    from mixedae.engine.quiet import quiet_console
+    from mixedae.engine.console import quiet_console
 
     quiet_console()
     if getattr(args, "num_images", 1) < 1 or getattr(args, "show", 1) < 1:

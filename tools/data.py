@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
 
 def run_mini(args: argparse.Namespace) -> None:
     """Write the mini benchmark, or say that it is there."""
-    from mixedae.datasets.mini import write_mini
+    from mixedae.datasets.mini.write import write_mini
 
     there = (args.out / "manifest.json").is_file()
     manifest = write_mini(args.out, args.seed, args.scale, args.workers, progress=True)
@@ -63,13 +63,13 @@ def run_verify(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mixedae.datasets.checksums import check_counts, check_or_write, parts_of
-    from mixedae.datasets.verify import SPLITS, verify_folder
+    from mixedae.datasets.verify.checksums import check_counts, check_or_write, parts_of
+    from mixedae.datasets.verify.layouts import SPLITS, verify_folder
 
     if args.kind in SPLITS:
         rows = verify_folder(args.kind, args.root, args.num_classes, args.splits, args.workers, progress=True)
     else:
-        from mixedae.datasets.verify_small import verify_leaf
+        from mixedae.datasets.verify.small_sets import verify_leaf
 
         rows = verify_leaf(args.kind, args.root, args.workers, progress=True)
     table = Table(
@@ -82,8 +82,8 @@ def run_verify(args: argparse.Namespace) -> None:
     Console().print(table)
     print("every picture decodes, and the annotations fit")
     if args.card:
-        from mixedae.benchmark.cards import load_card
-        from mixedae.benchmark.suites import BENCHMARK
+        from mixedae.benchmark.plan.cards import load_card
+        from mixedae.benchmark.plan.suites import BENCHMARK
 
         print(check_counts(rows, load_card(BENCHMARK / "tasks" / f"{args.card}.yaml").splits))
     if args.checksums:

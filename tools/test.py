@@ -36,11 +36,11 @@ def main() -> None:
     from mmengine.model import is_model_wrapper
     from mmengine.runner import Runner
 
-    from mixedae.engine.atomic import write_json
-    from mixedae.engine.check_config import check_launcher, check_sizes
-    from mixedae.engine.check_data import check_datasets
-    from mixedae.engine.config_keys import check_known_keys
-    from mixedae.engine.quiet import quiet_console
+    from mixedae.engine.console import quiet_console
+    from mixedae.engine.preflight.config import check_launcher, check_sizes
+    from mixedae.engine.preflight.data import check_datasets
+    from mixedae.engine.preflight.keys import check_known_keys
+    from mixedae.files import write_json
     from mixedae.weights import load_model
 
     quiet_console()

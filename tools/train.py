@@ -42,15 +42,15 @@ def main() -> None:
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
-    from mixedae.engine.check_config import preflight
-    from mixedae.engine.quiet import quiet_console
+    from mixedae.engine.console import quiet_console
+    from mixedae.engine.preflight.config import preflight
 
     quiet_console()
     import_library(cfg)
     preflight(cfg)
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     if args.dry_run:
-        from mixedae.engine.dry_run import describe, dry_run
+        from mixedae.engine.preflight.dry_run import describe, dry_run
 
         print(describe(dry_run(runner)))
     else:

@@ -9,8 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from mixedae.atomic import replacing
-from mixedae.engine.atomic import write_json
+from mixedae.files import replacing, write_json
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from mixedae.datasets.fingerprint import files_under
-from mixedae.datasets.verify import EXPECTED, IMAGE_SUFFIXES
+from mixedae.datasets.verify.layouts import EXPECTED, IMAGE_SUFFIXES
 from mixedae.errors import ConfigError, DataError
 
 KINDS = ("images", "ade20k", "coco")

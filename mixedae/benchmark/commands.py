@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mixedae.benchmark.cards import load_card
-from mixedae.benchmark.cells import Cell, matching
-from mixedae.benchmark.data import parse_roots
-from mixedae.benchmark.launch import Launch, parse_slurm
-from mixedae.benchmark.schema import explain
-from mixedae.benchmark.states import Known
-from mixedae.benchmark.suites import BENCHMARK, Suite, load_suite
-from mixedae.benchmark.workspace import Workspace
+from mixedae.benchmark.plan.cards import load_card
+from mixedae.benchmark.plan.cells import Cell, matching
+from mixedae.benchmark.plan.launch import Launch, parse_slurm
+from mixedae.benchmark.plan.schema import explain
+from mixedae.benchmark.plan.suites import BENCHMARK, Suite, load_suite
+from mixedae.benchmark.store.data_roots import parse_roots
+from mixedae.benchmark.store.states import Known
+from mixedae.benchmark.store.workspace import Workspace
 from mixedae.errors import ConfigError
 
 
@@ -124,9 +124,9 @@ def do_validate(args: Namespace, console: Console) -> int:
 
 def do_run(args: Namespace, console: Console) -> int:
     """Run what is not done; ``--dry-run`` only says what that is."""
-    from mixedae.benchmark.board import make_board
-    from mixedae.benchmark.cluster import ClusterRunner
-    from mixedae.benchmark.runner import SuiteRunner
+    from mixedae.benchmark.run.board import make_board
+    from mixedae.benchmark.run.cluster import ClusterRunner
+    from mixedae.benchmark.run.runner import SuiteRunner
     from mixedae.benchmark.validate import problems_of
 
     workspace = _workspace(args, load_suite(find_suite(args.suite)), launch=parse_launch(args))
@@ -153,8 +153,8 @@ def do_run(args: Namespace, console: Console) -> int:
 
 def _warn(workspace: Workspace, cells: list[Cell], console: Console) -> None:
     """Say which valid results another version of the code made: it is no part of their key, by design."""
-    from mixedae.benchmark.footnotes import code_notes
-    from mixedae.benchmark.provenance import code_version
+    from mixedae.benchmark.store.provenance import code_version
+    from mixedae.benchmark.table.footnotes import code_notes
 
     known: Known = {}
     states = {cell: workspace.state(cell, known) for cell in cells}
@@ -192,8 +192,8 @@ def _patience() -> AbstractContextManager[object]:
 
 def do_table(args: Namespace, console: Console) -> int:
     """Print the comparison, whatever there is of it."""
-    from mixedae.benchmark.render import RENDERERS, rich_table
-    from mixedae.benchmark.table import compare
+    from mixedae.benchmark.table.compare import compare
+    from mixedae.benchmark.table.render import RENDERERS, rich_table
 
     suite = load_suite(find_suite(args.suite))
     with _patience():
@@ -207,7 +207,7 @@ def do_table(args: Namespace, console: Console) -> int:
 
 def do_report(args: Namespace, console: Console) -> int:
     """Write the suite's report, one HTML file that needs no network."""
-    from mixedae.benchmark.report import write_report
+    from mixedae.benchmark.report.page import write_report
 
     suite = load_suite(find_suite(args.suite))
     workspace = _workspace(args, suite, need_data=False, disk_seeds=True)

@@ -1,9 +1,9 @@
 """What is wrong with a suite, before anything runs."""
 
-from mixedae.benchmark.cells import Cell
-from mixedae.benchmark.data import data_parts
-from mixedae.benchmark.states import Known
-from mixedae.benchmark.workspace import Workspace
+from mixedae.benchmark.plan.cells import Cell
+from mixedae.benchmark.store.data_roots import data_parts
+from mixedae.benchmark.store.states import Known
+from mixedae.benchmark.store.workspace import Workspace
 from mixedae.errors import MixedAEError
 
 

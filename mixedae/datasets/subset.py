@@ -9,8 +9,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixedae.atomic import replacing
 from mixedae.errors import ConfigError, DataError
+from mixedae.files import replacing
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")
 

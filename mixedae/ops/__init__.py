@@ -1,7 +1,7 @@
 """Tensor functions without parameters: patches and masks, mixing (Eqs. 1-3), homologous attention (Eq. 6)."""
 
-from mixedae.ops.homologous_attention import homologous_attention, recognition_accuracy, same_source
-from mixedae.ops.homologous_attention_reference import homologous_attention_reference, topk_mask
+from mixedae.ops.attention.homologous import homologous_attention, recognition_accuracy, same_source
+from mixedae.ops.attention.reference import homologous_attention_reference, topk_mask
 from mixedae.ops.masking import block_masking, draw_mask, grid_masking, random_masking
 from mixedae.ops.mixing import given_by, mix, num_groups, sample_sources, target_images, unmix
 from mixedae.ops.patches import normalize_patches, patchify, take, unpatchify

@@ -20,8 +20,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from mixedae.ops import homologous_attention_triton as kernels
-from mixedae.ops.homologous_attention_fused import Tiling
+from mixedae.ops.attention import triton as kernels
+from mixedae.ops.attention.fused import Tiling
 
 TRITON_DTYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 POINTERS = {"threshold": "*fp32", "lse": "*fp32", "delta": "*fp32", "last": "*i32"}

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 import mixedae.registry  # noqa: F401
 from mixedae.errors import ConfigError
+from mixedae.files import ROOT
 from mixedae.registry import MODELS
 
-CONFIGS = Path(__file__).parents[2] / "mm_configs/_base_/models"
+CONFIGS = ROOT / "mm_configs/_base_/models"
 ARCHS = {  # embed_dims, num_heads, feedforward_channels, num_layers
     "base": (768, 12, 3072, 12),
     "large": (1024, 16, 4096, 24),

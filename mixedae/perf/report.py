@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from mixedae.benchmark.provenance import collect
-from mixedae.benchmark.results import Provenance
-from mixedae.engine.atomic import write_json
+from mixedae.benchmark.store.provenance import collect
+from mixedae.benchmark.store.results import Provenance
+from mixedae.files import ROOT, write_json
 
 SCHEMA = 1
 
@@ -58,7 +58,7 @@ def report(what: str, rows: list[Row], device: torch.device, clock: str) -> Repo
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
         clock=clock,
-        provenance=collect(Path(__file__).parents[2]),
+        provenance=collect(ROOT),
         rows=rows,
     )
 

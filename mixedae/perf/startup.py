@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 
 from mixedae.errors import ConfigError
+from mixedae.files import ROOT
 from mixedae.perf.report import Row
 from mixedae.perf.timing import interleave
 
-ROOT = Path(__file__).parents[2]
 RECIPE = "mm_configs/mini/pretrain/mixedae_vit-mini-p8_1xb64-coslr-15e_mini.py"
 IMPORTS = "import torch, mmengine.runner, mmpretrain.datasets, mmpretrain.models, mixedae.models, mixedae.engine"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mixedae.atomic import replacing
 from mixedae.errors import WeightsError
+from mixedae.files import replacing
 from mixedae.weights.formats import timm_to_mmpretrain, to_backbone
 from mixedae.weights.loading import fingerprint
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
-from mixedae.analysis.attention import attention_mass, best_iou, cls_attention, foreground_share
 from mixedae.analysis.checkpoints import load_encoder, load_pretraining, parse_entries
-from mixedae.analysis.information import squared_errors
+from mixedae.analysis.measures.attention import attention_mass, best_iou, cls_attention, foreground_share
+from mixedae.analysis.measures.information import squared_errors
+from mixedae.analysis.measures.recognition import recognition
 from mixedae.analysis.pictures import read_pictures
-from mixedae.analysis.recognition import recognition
+from mixedae.files import ROOT
 from mixedae.models import MixedAEViT
 from mixedae.ops import patchify, sample_sources
 from tests.models.conftest import ARCH, DECODER, build
 
-ROOT = Path(__file__).resolve().parents[2]
 KINDS = {
     "mae": ("MAE", "plain"),
     "plain": ("MixedAE", "plain"),

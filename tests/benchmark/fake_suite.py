@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from mixedae.benchmark.board import Board, PlainBoard
-from mixedae.benchmark.cells import matching
-from mixedae.benchmark.runner import SuiteRunner
-from mixedae.benchmark.suites import load_suite
-from mixedae.benchmark.table import Comparison, compare
-from mixedae.benchmark.workspace import Workspace
+from mixedae.benchmark.plan.cells import matching
+from mixedae.benchmark.plan.suites import load_suite
+from mixedae.benchmark.run.board import Board, PlainBoard
+from mixedae.benchmark.run.runner import SuiteRunner
+from mixedae.benchmark.store.workspace import Workspace
+from mixedae.benchmark.table.compare import Comparison, compare
 
 TRAINER = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
 POLL = 0.02

@@ -14,7 +14,8 @@ from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from mmengine.runner import Runner
 from torch import nn
 
-ROOT = Path(__file__).resolve().parents[2]
+from mixedae.files import ROOT
+
 CONFIGS = ROOT / "mm_configs"
 METRICS = {"mmpretrain": ["accuracy/top1"], "mmseg": ["mIoU"]}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from mixedae.datasets.mini import CLASSES
+from mixedae.datasets.mini.write import CLASSES
 
 NARROW = dict(embed_dims=48, num_layers=12, num_heads=3, feedforward_channels=96)
 

@@ -12,12 +12,13 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 import mixedae.registry  # noqa: F401
-from mixedae.benchmark.suites import BENCHMARK, load_suite
+from mixedae.benchmark.plan.suites import BENCHMARK, load_suite
+from mixedae.files import ROOT
 from mixedae.registry import MODELS
 
 from .recipe import build_on_meta
 
-PRETRAIN = Path(__file__).resolve().parents[2] / "mm_configs" / "pretrain"
+PRETRAIN = ROOT / "mm_configs" / "pretrain"
 LEAVES = sorted((PRETRAIN / "ablation").glob("*.py"))
 SIZES = sorted(PRETRAIN.glob("*-300e_in1k.py"))
 PLAIN = {"backbone.attention": "plain"}

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 
-from mixedae.datasets.mini import CLASSES
+from mixedae.datasets.mini.write import CLASSES
 from tests.configs.recipe import (
     batch_in_name,
     build_on_meta,

@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, METRICS, MODELS, DefaultScope
 from mmengine.runner import Runner
 
-from mixedae.datasets.mini import CLASSES
+from mixedae.datasets.mini.write import CLASSES
 from tests.configs.recipe import build_on_meta, find, learning_rates, leaves, load, parameter_groups, upstream
 
 FULL = "detection/cascade-mask-rcnn_mixedae-vit-base_fpn_1x_coco"

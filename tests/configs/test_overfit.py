@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from mixedae.files import ROOT
+
 MINI = "mm_configs/mini"
 CAMVID = "tests/configs/overfit_camvid.py"
 COCO = f"{MINI}/detection/cascade-mask-rcnn_mixedae-vit-mini_fpn_20e_coco-small.py"

@@ -1,16 +1,15 @@
 """Full-size pre-training recipes: what they build, number by number."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import mixedae.registry  # noqa: F401
+from mixedae.files import ROOT
 from mixedae.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
-CONFIGS = Path(__file__).resolve().parents[2] / "mm_configs" / "pretrain"
+CONFIGS = ROOT / "mm_configs" / "pretrain"
 EPOCHS = (300, 800, 1600)
 
 

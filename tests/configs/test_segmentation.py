@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 
-from mixedae.benchmark.suites import BENCHMARK, load_suite
-from mixedae.datasets.mini import CLASSES
+from mixedae.benchmark.plan.suites import BENCHMARK, load_suite
+from mixedae.datasets.mini.write import CLASSES
 from tests.configs.recipe import (
     batch_in_name,
     build_on_meta,

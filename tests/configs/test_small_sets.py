@@ -1,7 +1,6 @@
 """The eleven small sets: what each leaf builds, on pictures in the sets' true file layouts; the protocol's numbers."""
 
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,10 +12,11 @@ from mmpretrain.structures import DataSample
 
 import mixedae.registry  # noqa: F401
 from mixedae.datasets.held_out import PARTS
-from mixedae.engine.check_data import check_datasets
+from mixedae.engine.preflight.data import check_datasets
+from mixedae.files import ROOT
 from tests.datasets.small_sets import LEAF_OF, PER_CLASS, WRITERS
 
-SMALL = Path(__file__).resolve().parents[2] / "mm_configs" / "classification" / "small"
+SMALL = ROOT / "mm_configs" / "classification" / "small"
 # classes, metric, and whether the set has a validation split of its own (recipes of ssl-transfer; Table 2)
 SETS = {
     "aircraft": (100, "mean", True),

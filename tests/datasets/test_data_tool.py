@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from mixedae.datasets.fingerprint import dataset_fingerprint
+from mixedae.files import ROOT
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "data.py"
+TOOL = ROOT / "tools" / "data.py"
 
 
 def run(*args):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixedae.datasets.mini import CLASSES
+from mixedae.datasets.mini.write import CLASSES
 
 
 @pytest.fixture(scope="module")

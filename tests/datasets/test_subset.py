@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mixedae.datasets.checksums import check_or_write, parts_of
 from mixedae.datasets.subset import draw_subset, take_names, write_subset
+from mixedae.datasets.verify.checksums import check_or_write, parts_of
 from mixedae.errors import ConfigError, DataError
+from mixedae.files import ROOT
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "data.py"
+TOOL = ROOT / "tools" / "data.py"
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mixedae.files import ROOT
+
 pytestmark = [pytest.mark.ddp, pytest.mark.train]
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def launch(work_dir: Path, bad_rank: int, accumulation: int = 1) -> list[tuple[int, str]]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mixedae.engine.progress import duration, progress_line
+from mixedae.engine.hooks.progress import duration, progress_line
 from mixedae.errors import NonFiniteLossError
 from mixedae.weights import read_state_dict
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mixedae.files import ROOT
 from tests.benchmark.fake_suite import FakeSuite
 
-ROOT = Path(__file__).resolve().parents[2]
 BENCH = str(ROOT / "tools" / "bench.py")
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from mixedae.files import ROOT
+
 CLASSIFICATION = "mm_configs/mini/classification/mixedae-vit-mini-p8_1xb32-coslr-60e_mini.py"
 SEGMENTATION = "mm_configs/mini/segmentation/mixedae-vit-mini_upernet_1xb4-20e_mini-128x128.py"
 FULL = "mm_configs/classification/mixedae-vit-base-p16_8xb128-amp-coslr-100e_in1k.py"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mixedae.errors import WeightsError
+from mixedae.files import ROOT
 from mixedae.models import MixedAEViT
 from mixedae.weights import convert, fingerprint, load_backbone, read_state_dict, write_state_dict
 from tests.weights.vits import fb_forward, fb_mae_state, mm_vit, randomise, timm_vit
@@ -141,7 +142,7 @@ def test_what_timm_has_no_place_for_is_refused() -> None:
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).resolve().parents[2]
+    root = ROOT
     command = [sys.executable, "tools/checkpoint.py", *map(str, arguments)]
     return subprocess.run(command, cwd=root, capture_output=True, text=True)
 

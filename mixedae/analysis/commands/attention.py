@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from mixedae.analysis.attention import attention_mass, best_iou, centre_prior, cls_attention, foreground_share
 from mixedae.analysis.checkpoints import grouped, load_encoder, parse_entries
 from mixedae.analysis.figures import HEAT, dots, in_house_style, new_figure, save, show_image, write_data
 from mixedae.analysis.intervals import Interval, Numbers, bootstrap
+from mixedae.analysis.measures.attention import attention_mass, best_iou, centre_prior, cls_attention, foreground_share
 from mixedae.analysis.pictures import Pictures, read_pictures
 from mixedae.errors import ConfigError
 

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mixedae.analysis.cost import (
+from mixedae.analysis.figures import COLOURS, in_house_style, new_figure, save, write_data
+from mixedae.analysis.measures.cost import (
     PRETRAIN,
     REFERENCE,
     StepCost,
@@ -18,11 +19,10 @@ from mixedae.analysis.cost import (
     published_row,
     step_cost,
 )
-from mixedae.analysis.figures import COLOURS, in_house_style, new_figure, save, write_data
-from mixedae.atomic import replacing
-from mixedae.benchmark.published import load_published
-from mixedae.benchmark.suites import BENCHMARK
+from mixedae.benchmark.plan.published import load_published
+from mixedae.benchmark.plan.suites import BENCHMARK
 from mixedae.errors import ConfigError
+from mixedae.files import replacing
 
 COLUMNS = (
     "config", "epochs", "parameters", "forward_gflops", "gflops", "activation_mb", "relative_flops",

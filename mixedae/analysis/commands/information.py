@@ -11,13 +11,13 @@ from rich.table import Table
 
 from mixedae.analysis.checkpoints import Loaded, grouped, load_pretraining, parse_entries
 from mixedae.analysis.figures import COLOURS, MARKERS, in_house_style, new_figure, save, write_data
-from mixedae.analysis.information import (
+from mixedae.analysis.intervals import Numbers, clustered_error
+from mixedae.analysis.measures.information import (
     batched_errors,
     comparable,
     gaussian_log_likelihood,
     held_out_log_likelihood,
 )
-from mixedae.analysis.intervals import Numbers, clustered_error
 from mixedae.analysis.pictures import read_pictures
 from mixedae.errors import ConfigError
 from mixedae.models import MAE

@@ -11,8 +11,8 @@ from rich.console import Console
 from mixedae.analysis.checkpoints import Entry, grouped, load_pretraining, parse_entries, parse_runs
 from mixedae.analysis.figures import in_house_style, new_figure, save, style_of, write_data
 from mixedae.analysis.intervals import Numbers
+from mixedae.analysis.measures.recognition import epoch_checkpoints, logged, recognition
 from mixedae.analysis.pictures import read_pictures
-from mixedae.analysis.recognition import epoch_checkpoints, logged, recognition
 from mixedae.errors import ConfigError
 
 

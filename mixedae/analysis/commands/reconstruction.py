@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mixedae.analysis.checkpoints import Loaded, load_pretraining, parse_entries
 from mixedae.analysis.figures import in_house_style, new_figure, save, show_image, write_data
+from mixedae.analysis.measures.reconstruction import reconstruct_masked, reconstruct_mixed
 from mixedae.analysis.pictures import read_pictures
-from mixedae.analysis.reconstruction import reconstruct_masked, reconstruct_mixed
 from mixedae.errors import ConfigError
 from mixedae.models import MAE
 

@@ -5,7 +5,7 @@ coco/{train2017,val2017}/*.png, 128 x 128, and annotations/*.json; ten classes; 
 
 data_root = "{{$MIXEDAE_DATA_MINI:data/mini}}/coco"
 img_size = 128
-classes = (  # mixedae.datasets.mini.CLASSES
+classes = (  # mixedae.datasets.mini.write.CLASSES
     "striped_disc",
     "checked_disc",
     "checked_triangle",

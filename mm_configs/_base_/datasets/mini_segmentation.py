@@ -7,7 +7,7 @@ _base_ = "segmentation.py"
 
 data_root = "{{$MIXEDAE_DATA_MINI:data/mini}}/ade20k"
 crop_size = (128, 128)
-classes = (  # background, then mixedae.datasets.mini.CLASSES
+classes = (  # background, then mixedae.datasets.mini.write.CLASSES
     "background",
     "striped_disc",
     "checked_disc",

@@ -1,0 +1,1 @@
+"""How it is shown: the table with charts, pictures and provenance in one page."""

@@ -1,0 +1,1 @@
+"""How it is made: cells become processes or cluster jobs, and these become results."""

@@ -1,0 +1,67 @@
+"""A cell's folder between two runs: what the last attempt was made of, whether it can go on, and emptying it safely."""
+
+import shutil
+from pathlib import Path
+
+from mixedae.benchmark.store.results import OUTCOMES, PROGRESS, RECORD, RESULT, Identity, Provenance
+from mixedae.errors import ResultsError
+from mixedae.files import read_json, write_json
+
+ATTEMPT = "attempt.json"
+LOCK = ".lock"
+
+
+def prepare(folder: Path, identity: Identity, provenance: Provenance, resume: bool) -> None:
+    """Make a cell's folder ready for a run and note what the run is made of.
+
+    Args:
+        folder: the cell's folder, whose lock the caller holds.
+        identity: what the run will be made of.
+        provenance: the code and machine that run it: a later harness may find the run ended, and is not what made it.
+        resume: keep checkpoints and log; otherwise the folder is emptied.
+    """
+    if not resume:
+        clear(folder)
+    for name in (RESULT, RECORD, PROGRESS, OUTCOMES):  # of an earlier run: they must not be taken for this one's
+        (folder / name).unlink(missing_ok=True)
+    note = {"key": identity.key, "identity": identity.model_dump(), "provenance": provenance.model_dump()}
+    write_json(folder / ATTEMPT, note)
+
+
+def attempted(folder: Path, identity: Identity) -> bool:
+    """Whether what lies in the folder was made of the same content."""
+    attempt = read_json(folder / ATTEMPT, default={})
+    return isinstance(attempt, dict) and attempt.get("key") == identity.key
+
+
+def attempted_by(folder: Path) -> Provenance | None:
+    """The code and machine of the last attempt; None where it was not noted."""
+    attempt = read_json(folder / ATTEMPT, default={})
+    try:
+        return Provenance.model_validate(attempt["provenance"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a trainer left a checkpoint to resume from."""
+    return (folder / "last_checkpoint").is_file() and any(folder.glob("*.pth"))
+
+
+def clear(folder: Path) -> None:
+    """Empty a cell's folder, but for its lock and, until it is replaced, the note of the last attempt.
+
+    Raises:
+        ResultsError: the folder holds files and none of the harness's own, so it may be somebody's data.
+    """
+    inside = [path for path in folder.iterdir() if path.name not in (LOCK, ATTEMPT)]
+    ours = any((folder / name).exists() for name in (ATTEMPT, RESULT))
+    if not ours and any(not path.name.startswith(".") for path in inside):
+        raise ResultsError(
+            f"{folder} holds files that this harness did not write; move them or choose another --work-dir"
+        )
+    for path in inside:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,0 +1,225 @@
+"""Cells as jobs of a cluster: submitit sends them to Slurm, or runs them as processes of this machine.
+
+Every job runs the ordinary harness for one cell, so that locks, adoption, retries and results are the same as locally.
+A transfer's job waits for that of its pre-training and for those of its search: by Slurm's own dependency, or, where
+the cluster has none, by being sent when they have ended. Which point of a search it trains it finds out when it runs.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mixedae.benchmark.plan.cells import Cell
+from mixedae.benchmark.plan.launch import Launch
+from mixedae.benchmark.plan.suites import load_suite
+from mixedae.benchmark.run.board import Board
+from mixedae.benchmark.run.command import TRAINER
+from mixedae.benchmark.run.runner import SuiteRunner
+from mixedae.benchmark.store.results import PROGRESS
+from mixedae.benchmark.store.workspace import Workspace
+from mixedae.errors import LauncherError
+from mixedae.files import read_json, write_json
+
+JOBS = "jobs"  # in the suite's folder: submitit's files, and which job was sent for which cell
+FOREVER = 7 * 24 * 60  # minutes
+
+
+@dataclass
+class CellJob:
+    """What a job runs: one cell of a suite; pickled, so it holds no open files and no state of the sender.
+
+    Attributes:
+        suite: the suite's file.
+        folder: the suite's folder, without the suffix of a limit.
+        cell: which of its cells.
+        data, checkpoints, limit, launch, trainer, retries, force: as for :class:`SuiteRunner` and its workspace.
+    """
+
+    suite: Path
+    folder: Path
+    cell: Cell
+    root: Path
+    data: dict[str, Path] = field(default_factory=dict)
+    checkpoints: dict[str, Path] = field(default_factory=dict)
+    limit: int | None = None
+    launch: Launch = field(default_factory=Launch)
+    trainer: tuple[str, ...] = TRAINER
+    retries: int = 0
+    force: bool = False
+
+    def __call__(self) -> str:
+        """Run the cell; returns its numbers in words.
+
+        Raises:
+            LauncherError: it failed; Slurm then starts no job that depends on it.
+        """
+        if _rank() > 0:  # torchrun starts the other nodes' processes from the first node
+            return ""
+        workspace = Workspace(
+            load_suite(self.suite),
+            self.folder,
+            self.data,
+            (self.cell.seed,),
+            self.root,
+            limit=self.limit,
+            launch=self.launch,
+            checkpoints=self.checkpoints,
+        )
+        if (state := workspace.state(self.cell)).kind in ("waiting", "blocked"):
+            raise LauncherError(f"{self.cell.name}: {state.reason}")
+        cells = workspace.suite.select(workspace.cells, self.cell.name)
+        force = [self.cell] if self.force else []
+        runner = SuiteRunner(workspace, Board(), self.trainer, retries=self.retries, force=force)
+        runner.run(cells)
+        view = runner.views[self.cell]
+        if view.state == "diverged":
+            return view.reason
+        if not view.done:
+            raise LauncherError(f"{self.cell.name}: {view.reason or 'interrupted'}")
+        return view.numbers
+
+
+def _rank() -> int:
+    import submitit
+
+    try:
+        return int(submitit.JobEnvironment().global_rank)
+    except RuntimeError:  # outside of a job
+        return 0
+
+
+class ClusterRunner(SuiteRunner):
+    """Sends the cells that are not done as jobs and watches them.
+
+    After an interrupt the jobs go on; the next run of the suite finds them again.
+    """
+
+    def __init__(self, workspace: Workspace, board: Board, trainer: Sequence[str] = TRAINER, **options: Any) -> None:
+        super().__init__(workspace, board, trainer, **options)
+        if workspace.launch.cluster == "slurm":
+            self.workers = len(workspace.cells)  # the cluster decides
+        self._jobs: dict[Cell, Any] = {}
+        self._began: dict[Cell, float] = {}
+        self._executor = executor(workspace.launch, workspace.folder / JOBS)
+
+    def _start(self) -> None:
+        """Send what can be sent."""
+        for cell, view in self.views.items():
+            if view.state != "waiting" or cell in self._jobs:
+                continue
+            needs = self.suite.needs_of(cell)
+            before = [need for need in needs if self.views[need].open]
+            if reason := self._blocked(needs):
+                self._fail(cell, reason, blocked=True)
+            elif self._has_place() and (
+                not before or (self.workspace.launch.cluster == "slurm" and all(need in self._jobs for need in before))
+            ):
+                self._jobs[cell] = self._find(cell) or self._send(cell, before)
+
+    def _has_place(self) -> bool:
+        """Whether another job may be sent: processes of this machine are as many as the suite's workers."""
+        return sum(self.views[cell].open for cell in self._jobs) < self.workers
+
+    def _send(self, cell: Cell, before: Sequence[Cell]) -> Any:
+        workspace = self.workspace
+        jobs = ":".join(str(self._jobs[need].job_id) for need in before)
+        more = {"dependency": f"afterok:{jobs}", "kill-on-invalid-dep": "yes"} if jobs else {}
+        if workspace.launch.cluster == "slurm":
+            self._executor.update_parameters(slurm_additional_parameters=more)
+        job = self._executor.submit(
+            CellJob(
+                suite=self.suite.path,
+                folder=workspace.given_folder,
+                cell=cell,
+                root=workspace.root,
+                data=workspace.data.given,
+                checkpoints=workspace.checkpoints,
+                limit=workspace.limit,
+                launch=workspace.launch,
+                trainer=self.trainer,
+                retries=self.retries,
+                force=cell in self.force,
+            )
+        )
+        write_json(self._note(cell), {"id": job.job_id})
+        self.views[cell].note = f"job {job.job_id}"
+        self.board.event(self.views[cell])
+        return job
+
+    def _find(self, cell: Cell) -> Any:
+        """The job that an earlier run of the suite sent for a cell, if it is still under way."""
+        if self.workspace.launch.cluster != "slurm" or cell in self.force:
+            return None
+        note = read_json(self._note(cell), default={})
+        if "id" not in note:
+            return None
+        import submitit
+
+        job: Any = submitit.SlurmJob(folder=self._executor.folder, job_id=note["id"])
+        return None if job.done() else job
+
+    def _note(self, cell: Cell) -> Path:
+        return self.workspace.folder / JOBS / f"{cell.name.replace('/', '-')}.json"
+
+    def _harvest(self) -> None:
+        """Look at the jobs: what ended, and how far the others are."""
+        for cell, job in list(self._jobs.items()):
+            view = self.views[cell]
+            if not view.open:
+                continue
+            if not job.done():
+                self._watch(cell)
+                continue
+            self.workspace.forget()
+            state = self.workspace.state(cell)
+            if state.kind in ("done", "diverged") and state.result is not None:
+                self._close(cell, state.result)
+            elif state.kind == "skipped":
+                self._end(cell, "diverged", state.reason)
+            else:
+                why = (
+                    state.reason
+                    if state.kind in ("failed", "blocked")
+                    else f"job {job.job_id} ended ({job.state}) without a result"
+                )
+                self._fail(cell, why)
+
+    def _watch(self, cell: Cell) -> None:
+        progress = read_json(self.workspace.dir(cell) / PROGRESS, default={})
+        if progress and self.views[cell].state == "waiting":
+            self.views[cell].start(self.views[cell].note)
+            self._began[cell] = time.monotonic()
+            self.board.event(self.views[cell])
+        elif self.views[cell].state == "running":
+            self.views[cell].watch(time.monotonic() - self._began[cell], progress)
+
+    def _stop(self) -> None:
+        """Jobs go on."""
+
+
+def executor(launch: Launch, folder: Path) -> Any:
+    """Submitit's executor for a launch.
+
+    Raises:
+        LauncherError: submitit is not installed, or there is no Slurm here.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise LauncherError("--launcher slurm needs submitit, which is not installed: pip install submitit") from None
+    options = {"timeout_min": FOREVER, **launch.slurm} if launch.cluster == "local" else launch.slurm
+    if "timeout_min" not in options:
+        raise LauncherError("--slurm timeout_min=MINUTES is missing: submitit ends a job after 5 minutes by default")
+    try:
+        made = submitit.AutoExecutor(folder=str(folder), cluster=launch.cluster)
+        made.update_parameters(nodes=launch.nodes, tasks_per_node=1, name="mixedae", **options)
+    except (
+        RuntimeError,
+        NameError,
+        TypeError,
+        ValueError,
+    ) as error:  # no sbatch; an option that submitit does not know
+        raise LauncherError(f"submitit: {error}") from None
+    return made

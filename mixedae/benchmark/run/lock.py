@@ -1,0 +1,53 @@
+"""A lock on a cell's folder that survives a kill -9 of the harness."""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+
+class FileLock:
+    """An exclusive lock on a file (``flock``), held until :meth:`release` or the death of every process that has it.
+
+    A child process that inherits :attr:`fileno` keeps the lock alive when its parent is killed: nobody starts the same
+    cell beside an orphan.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: Any = None
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free. Returns False where somebody else has it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = self.path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Give the lock back, whoever inherited it."""
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._file.close()
+            self._file = None
+
+    @property
+    def fileno(self) -> int:
+        """The descriptor that a child inherits."""
+        return int(self._file.fileno())
+
+    def holder(self) -> str:
+        """Who took the lock last, as they wrote it down."""
+        try:
+            return self.path.read_text(encoding="utf-8").strip() or "another process"
+        except OSError:
+            return "another process"

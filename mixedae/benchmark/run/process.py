@@ -1,0 +1,118 @@
+"""One training process: started in its own group with its log, read while it runs, ended with all its workers."""
+
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixedae.benchmark.store.results import LOG, PROGRESS
+from mixedae.errors import NonFiniteLossError
+from mixedae.files import read_json
+
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+PR_SET_PDEATHSIG = 1
+# What the tools print for a named error, and the last line of a Python traceback.
+ERROR_LINE = re.compile(r"^(?:error: )?((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*)$")
+LAUNCHER = "torch.distributed.elastic."  # its errors
+
+
+def _die_with_parent() -> None:
+    """In the child, before it starts: ask Linux for SIGTERM when the harness dies, even by kill -9."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class TrainingProcess:
+    """A running trainer.
+
+    Args:
+        command: program and arguments.
+        cwd: folder to run in.
+        folder: the cell's folder; ``log.txt`` there takes all output.
+        environment: variables on top of this process's.
+        lock: descriptor of the cell's lock; the child inherits it, so that the lock lives as long as the child does.
+    """
+
+    def __init__(
+        self, command: Sequence[str], cwd: Path, folder: Path, environment: Mapping[str, str], lock: int
+    ) -> None:
+        self.folder = folder
+        self.started = time.monotonic()
+        with (folder / LOG).open("ab") as log:
+            self._process = subprocess.Popen(
+                list(command),
+                cwd=cwd,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the harness alone, which then ends its children
+                pass_fds=(lock,),
+                preexec_fn=_die_with_parent,
+            )
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs."""
+        return self._process.poll()
+
+    def progress(self) -> dict[str, Any]:
+        """What progress.json says now; empty before the first training step."""
+        found = read_json(self.folder / PROGRESS, default={})
+        return found if isinstance(found, dict) else {}
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and its workers."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds for the end. Returns whether it came."""
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+def terminate(processes: Sequence[TrainingProcess], grace: float) -> None:
+    """End processes: SIGTERM to all, ``grace`` seconds for all together, then SIGKILL."""
+    for process in processes:
+        process.signal(signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    for process in processes:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    for process in processes:
+        process.signal(signal.SIGKILL)  # also what is left of its workers
+        process.wait(5.0)
+
+
+def failure_reason(status: int, log: Path) -> str:
+    """Why a trainer failed, in one line: the last error in its log, else its signal or exit status.
+
+    Of several processes one diverges and the others then fail in their own way: a loss that is no number goes first.
+    """
+    if status == -signal.SIGKILL:
+        return "killed (SIGKILL): the system may have run out of memory"
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 65536))
+        lines = file.read().decode(errors="replace").splitlines()
+    found = [match.group(1)[:500] for line in reversed(lines) if (match := ERROR_LINE.match(line.strip()))]
+    if found:  # torchrun reports behind the error of a process that one failed
+        diverged = (reason for reason in found if reason.startswith(NonFiniteLossError.__name__))
+        return next(diverged, next((reason for reason in found if not reason.startswith(LAUNCHER)), found[0]))
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+    return f"exit status {status}: {last[:300]}"

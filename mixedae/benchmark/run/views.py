@@ -1,0 +1,128 @@
+"""How a cell is shown while a suite runs, and when the suite will be done."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mixedae.benchmark.plan.cards import Metric
+from mixedae.benchmark.plan.cells import Cell
+from mixedae.benchmark.store.results import Result
+
+CellState = Literal["waiting", "running", "elsewhere", "done", "cached", "diverged", "failed", "blocked"]
+
+
+@dataclass
+class CellView:
+    """What is shown of a cell; the runner moves it from state to state.
+
+    Attributes:
+        cell: the cell.
+        state: ``elsewhere`` means that another process runs it, ``diverged`` is the result of a point of a search,
+            ``blocked`` means that what the cell needs failed.
+        note: one remark (why it runs again, that it resumed).
+        reason: why it failed or is blocked.
+        numbers: the values in words.
+        seconds: how long the process has run, or took.
+        progress: progress.json of a running cell.
+    """
+
+    cell: Cell
+    state: CellState = "waiting"
+    note: str = ""
+    reason: str = ""
+    numbers: str = ""
+    seconds: float = 0.0
+    progress: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def open(self) -> bool:
+        """Whether something is still to come."""
+        return self.state in ("waiting", "running", "elsewhere")
+
+    @property
+    def done(self) -> bool:
+        """Whether there is a valid result."""
+        return self.state in ("done", "cached")
+
+    def start(self, note: str) -> None:
+        """The cell's process has started."""
+        self.state, self.note, self.seconds, self.progress = "running", note or self.note, 0.0, {}
+
+    def elsewhere(self, holder: str) -> None:
+        """Another process has the cell's lock."""
+        self.state, self.note = "elsewhere", f"held by {holder}"
+
+    def watch(self, seconds: float, progress: dict[str, Any]) -> None:
+        """A look at the running process."""
+        self.seconds, self.progress = seconds, progress or self.progress
+
+    def finish(self, state: CellState, result: Result, metrics: Sequence[Metric]) -> None:
+        """The cell has a result."""
+        self.state, self.reason = state, ""
+        self.seconds = max(result.elapsed_s, result.run.wall_time_s if result.run else 0.0)
+        self.numbers = ", ".join(f"{metric.name} {result.values[metric.key]:.1f}" for metric in metrics)
+
+    def fail(self, state: CellState, reason: str) -> None:
+        """The cell has no result, and why."""
+        self.state, self.reason = state, reason
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds left by the child's own estimate."""
+        eta = self.progress.get("eta_s")
+        return float(eta) if isinstance(eta, int | float) else None
+
+    @property
+    def step(self) -> str:
+        """``epoch 3/25`` or ``iteration 40/400``; ``starting`` before the first."""
+        for unit, name in (("epoch", "epoch"), ("iter", "iteration")):
+            if self.progress.get(f"max_{unit}s"):
+                phase = "validation, " if self.progress.get("phase") == "val" else ""
+                return f"{phase}{name} {self.progress.get(unit, 0)}/{self.progress[f'max_{unit}s']}"
+        return "starting"
+
+    @property
+    def loss(self) -> str:
+        """The loss now."""
+        loss = self.progress.get("loss")
+        return f"{loss:.4g}" if isinstance(loss, int | float) else ""
+
+    @property
+    def metric(self) -> str:
+        """The first metrics of the last validation, as the library names them."""
+        metrics = self.progress.get("metrics") or {}
+        numbers = [(name, value) for name, value in metrics.items() if isinstance(value, int | float)]
+        return ", ".join(f"{name} {value:.4g}" for name, value in numbers[:2])
+
+
+def duration(seconds: float | None) -> str:
+    """``1h05m``, ``4m10s``, ``12s``; ``?`` where unknown."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def time_left(views: Mapping[Cell, CellView], workers: int) -> float | None:
+    """Estimate of the seconds until all cells are done, from cells of the same kind; None before anything is known."""
+    known: dict[str, list[float]] = {}
+    for view in views.values():
+        if view.done:
+            known.setdefault(view.cell.kind, []).append(view.seconds)
+        elif view.state == "running" and view.eta is not None:
+            known.setdefault(view.cell.kind, []).append(view.seconds + view.eta)
+    if not known:
+        return None
+    typical = {kind: sum(times) / len(times) for kind, times in known.items()}
+    other = sum(typical.values()) / len(typical)
+    left = []
+    for view in views.values():
+        if view.open:
+            whole = typical.get(view.cell.kind, other)
+            left.append(
+                view.eta if view.state == "running" and view.eta is not None else max(0.0, whole - view.seconds)
+            )
+    return max(sum(left) / workers, max(left, default=0.0))

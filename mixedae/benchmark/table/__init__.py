@@ -1,0 +1,1 @@
+"""How it is judged: results become one table with differences, tests and footnotes."""

@@ -1,0 +1,88 @@
+"""Is one model better than another on the same test images? McNemar, paired bootstrap, Holm."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from scipy.stats import binomtest
+
+from mixedae.benchmark.store.outcomes import Outcomes
+from mixedae.benchmark.table.stats import PairedTest
+
+REPLICATES = 2000
+LEVEL = 0.95
+CHUNK = 100  # replicates at a time: 40 MB of weights for ImageNet's 50,000 images
+VERSION = 1  # raised when the procedure changes: remembered tests are then made anew
+
+
+def mcnemar(ours: np.ndarray, baseline: np.ndarray) -> float:
+    """Two-sided p of McNemar's exact test: are images that only one model gets right split evenly?
+
+    Args:
+        ours, baseline: (N,) bool, correct or not, on the same images.
+    """
+    only_ours, only_baseline = int((ours & ~baseline).sum()), int((~ours & baseline).sum())
+    if only_ours + only_baseline == 0:
+        return 1.0
+    return float(binomtest(only_ours, only_ours + only_baseline, 0.5).pvalue)
+
+
+def resamples(images: int, replicates: int = REPLICATES, seed: int = 0) -> Iterator[np.ndarray]:
+    """How often each image is drawn in each replicate of a bootstrap: chunks (b, N); the same for every call."""
+    generator = np.random.default_rng(seed)
+    for start in range(0, replicates, CHUNK):
+        size = min(CHUNK, replicates - start)
+        draws = generator.integers(0, images, size=(size, images))
+        yield np.stack([np.bincount(row, minlength=images) for row in draws]).astype(np.float64)
+
+
+def compare_images(
+    ours: Mapping[int, Outcomes], baseline: Mapping[int, Outcomes], scale: float = 1.0, replicates: int = REPLICATES
+) -> PairedTest:
+    """Test the mean difference over seeds for a difference from zero, over the sampling of test images.
+
+    Args:
+        ours, baseline: the same seeds to outcomes on the same images.
+        scale: from the library's unit to the table's.
+        replicates: of the bootstrap.
+    """
+    seeds = sorted(ours)
+    images = ours[seeds[0]].n
+    differences = []
+    for weights in resamples(images, replicates):
+        pairs = [ours[seed].value(weights) - baseline[seed].value(weights) for seed in seeds]
+        differences.append(scale * np.mean(pairs, axis=0))
+    found = np.concatenate(differences)
+    found = found[np.isfinite(found)]
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    tail = min(int((found <= 0).sum()), int((found >= 0).sum()))
+    p, method, exact = min(1.0, 2 * (tail + 1) / (len(found) + 1)), "paired bootstrap", {}
+    if ours[seeds[0]].kind == "correct":
+        exact = {seed: mcnemar(ours[seed].arrays["correct"], baseline[seed].arrays["correct"]) for seed in seeds}
+        if len(seeds) == 1:
+            p, method = exact[seeds[0]], "McNemar"
+    return PairedTest(
+        low=round(float(low), 6),
+        high=round(float(high), 6),
+        p=p,
+        method=method,
+        mcnemar=exact,
+        images=images,
+        seeds=len(seeds),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment for several comparisons: each p times the number of those not smaller, monotone."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def content_key(ours: Mapping[int, str], baseline: Mapping[int, str], metric: str, scale: float) -> str:
+    """What a remembered test was made of: hash over the outcomes' hashes, the metric and the procedure."""
+    parts = [VERSION, REPLICATES, LEVEL, metric, scale, sorted(ours.items()), sorted(baseline.items())]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

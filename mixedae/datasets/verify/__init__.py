@@ -1,0 +1,1 @@
+"""Whether data on disk is complete and readable."""

@@ -1,0 +1,170 @@
+"""What can be known to fail before training starts fails here, within seconds and with a name."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from mixedae.engine.preflight.data import check_datasets
+from mixedae.engine.preflight.keys import check_known_keys, walk
+from mixedae.errors import ConfigError, GroupSizeError, ImageSizeError, LauncherError, WeightsError
+from mixedae.launchers import LAUNCHERS
+
+PRETRAINED = ("Pretrained", "PretrainedViT", "PretrainedResNet")
+ELSEWHERE = "://"  # torchvision://, open-mmlab://, https://: mmengine's to fetch
+
+
+def preflight(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
+    """Check a resolved config before a Runner is built from it; the cheap checks come first.
+
+    Launcher, image and group size, warm-up, folders and annotation files, checkpoints (read whole), keys of this
+    project's types.
+
+    Args:
+        cfg: an ``mmengine.Config`` with the command line's options merged in, ``launcher`` among them.
+        splits: whose data is needed.
+
+    Raises:
+        MixedAEError: LauncherError, ImageSizeError, GroupSizeError, DataError, WeightsError or ConfigError.
+    """
+    check_launcher(cfg.get("launcher") or "none")
+    check_sizes(cfg)
+    check_schedule(cfg)
+    check_datasets(cfg, splits)
+    check_checkpoints(cfg)
+    check_known_keys(cfg)
+
+
+def check_launcher(launcher: str) -> None:
+    """Check that a distributed launcher was really used; mmengine dies with a KeyError or hangs.
+
+    Args:
+        launcher: none, pytorch, slurm or mpi.
+
+    Raises:
+        LauncherError: its environment variables are missing.
+    """
+    variables, command = LAUNCHERS.get(launcher, ((), ""))
+    missing = [name for name in variables if name not in os.environ]
+    if missing:
+        raise LauncherError(
+            f"--launcher {launcher} needs {', '.join(missing)} in the environment; start through {command}, or leave "
+            "--launcher out for one process"
+        )
+
+
+def check_sizes(cfg: Any) -> None:
+    """Check image, patch and group size, and that pre-training crops have the encoder's size.
+
+    Args:
+        cfg: the resolved config.
+
+    Raises:
+        ImageSizeError: the patch size does not divide the image size, or pictures of another size would come in.
+        GroupSizeError: the group size does not divide the batch, or there are fewer patches than images in a group.
+    """
+    for path, node in walk(cfg.get("model") or {}):
+        if _name(node) not in PRETRAINED and _name(node).endswith(("ViT", "VisionTransformer")):
+            (height, width), patch = _image_size(node), node.get("patch_size", 16)
+            if height % patch or width % patch:
+                raise ImageSizeError(
+                    f"model.{path}: patches of {patch} do not divide an image of {height} x {width}; the nearest sizes "
+                    f"are {height // patch * patch} and {-(-height // patch) * patch}"
+                )
+    model = cfg.get("model") or {}
+    if _name(model) in ("MAE", "MixedAE") and model.get("backbone") and cfg.get("train_dataloader"):
+        size = _image_size(model["backbone"])
+        for step in cfg["train_dataloader"]["dataset"].get("pipeline") or ():
+            scale = step.get("scale") if _name(step) == "RandomResizedCrop" else None
+            if scale is not None and _pair(scale) != size:
+                raise ImageSizeError(
+                    f"the training pipeline crops to {scale}, model.backbone.img_size is {size[0]} x {size[1]}: the "
+                    "fixed positions of pre-training need the same; change one of them"
+                )
+        if _name(model) == "MixedAE":
+            _check_groups(model, cfg["train_dataloader"], size)
+
+
+def _check_groups(model: Any, loader: Any, size: tuple[int, int]) -> None:
+    group, batch = model.get("group_size", 4), loader.get("batch_size")
+    patch = model["backbone"].get("patch_size", 16)
+    patches = size[0] // patch * (size[1] // patch)
+    if group > patches:
+        raise GroupSizeError(f"group_size={group} images share {patches} patches; expected at most {patches}")
+    if group < 2 or (batch and batch % group):
+        raise GroupSizeError(
+            f"train_dataloader.batch_size={batch} is per process and must be a multiple of model.group_size={group}, "
+            "which is at least 2; change one of them"
+        )
+    if not loader.get("drop_last") and _name(loader.get("sampler") or {}) != "InfiniteSampler":
+        raise GroupSizeError(
+            "train_dataloader.drop_last is off: the last batch of an epoch may hold a number of images that "
+            f"model.group_size={group} does not divide; set train_dataloader.drop_last=True"
+        )
+
+
+def check_schedule(cfg: Any) -> None:
+    """Check that no scheduler begins after the run; a warm-up longer than the run never reaches its rate.
+
+    Args:
+        cfg: the resolved config.
+
+    Raises:
+        ConfigError: naming the scheduler.
+    """
+    train_cfg = cfg.get("train_cfg") or {}
+    epochs, iterations = train_cfg.get("max_epochs"), train_cfg.get("max_iters")
+    schedulers = cfg.get("param_scheduler") or ()
+    for i, scheduler in enumerate(schedulers if isinstance(schedulers, list | tuple) else [schedulers]):
+        last, unit = (epochs, "epochs") if scheduler.get("by_epoch", True) else (iterations, "iterations")
+        begin, end = scheduler.get("begin", 0), scheduler.get("end")
+        if last and begin > last:
+            raise ConfigError(
+                f"param_scheduler[{i}] ({_name(scheduler)}) begins at {begin} {unit}, the run ends at {last}: it would "
+                "never act; shorten the warm-up before it or train longer"
+            )
+        if last and _name(scheduler) == "LinearLR" and begin == 0 and end is not None and end > last:
+            raise ConfigError(
+                f"param_scheduler[{i}] warms up for {end} {unit}, the run ends at {last} before the learning rate is "
+                f"reached; shorten it (param_scheduler.{i}.end) or train longer"
+            )
+
+
+def check_checkpoints(cfg: Any) -> None:
+    """Read every local checkpoint that the config starts from, to its last byte.
+
+    Args:
+        cfg: the resolved config; ``init_cfg`` of any module, and ``load_from``.
+
+    Raises:
+        WeightsError: none was given where one is needed, or it is absent, damaged or unsafe.
+    """
+    from mixedae.weights import PretrainedViT, read_state_dict  # torch and mmpretrain, seconds
+
+    paths = []
+    for _, node in walk(cfg.get("model") or {}):
+        if _name(node) in PRETRAINED:
+            checkpoint = node.get("checkpoint")
+            if not checkpoint:
+                raise PretrainedViT.not_given()
+            if checkpoint != "random":
+                paths.append(checkpoint)
+    if cfg.get("load_from"):
+        paths.append(cfg["load_from"])
+    for path in paths:
+        if not isinstance(path, str):
+            raise WeightsError(f"checkpoint {path!r} found; expected the path of a file")
+        if ELSEWHERE not in path:
+            read_state_dict(path)
+
+
+def _name(node: Any) -> str:
+    """The type that a config names, without its scope."""
+    return str(node.get("type", "")).split(".")[-1]
+
+
+def _image_size(backbone: Any) -> tuple[int, int]:
+    return _pair(backbone.get("img_size", 224))
+
+
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])

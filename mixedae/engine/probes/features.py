@@ -1,0 +1,199 @@
+"""Features of a frozen encoder, and a cache on disk that knows them by the content they were computed from."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import broadcast_object_list, collect_results, is_main_process
+from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from mixedae.datasets.fingerprint import content_hash
+from mixedae.engine.preflight.keys import walk
+from mixedae.errors import ConfigError
+from mixedae.files import replacing
+from mixedae.weights import fingerprint
+
+FOLDER = "work_dirs/features"
+KIND = "mean of the patches (ViT) or of the places (ResNet) of the backbone's last output, float32"
+SCHEMA = 1
+RANDOM = ("Rand", "Jitter", "Augment", "Lighting", "Blur", "Cutout", "Albu", "Mix")
+"""Parts of the names of transforms that draw."""
+
+
+@torch.no_grad()
+def features_of(model: nn.Module, loader: DataLoader) -> Tensor:
+    """One feature a picture: the mean over patches or places, or what else the backbone's ``out_type`` gives.
+
+    Args:
+        model: with ``backbone`` and ``data_preprocessor``, wrapped or not; its mode is restored.
+        loader: pictures, in order; every process may have its share.
+
+    Returns:
+        (N, D) on the CPU, in the dataset's order; empty on all but the main process.
+    """
+    module: Any = model.module if is_model_wrapper(model) else model
+    was_training = module.training
+    module.eval()
+    found: list[Tensor] = []
+    for batch in loader:
+        out = module.backbone(module.data_preprocessor(batch, False)["inputs"])[-1]
+        if out.ndim == 3:  # tokens (B, N, D)
+            out = out[:, module.backbone.num_extra_tokens :].mean(1)
+        elif out.ndim == 4:  # maps (B, D, H, W)
+            out = out.mean((2, 3))
+        found += [row.clone() for row in out.float().cpu()]  # pickled, a view would carry its whole batch
+    module.train(was_training)
+    everything = collect_results(found, len(loader.dataset), "cpu")  # type: ignore[arg-type]
+    return torch.stack(everything) if everything else torch.empty(0)
+
+
+def cached_features(runner: Runner, loader: DataLoader, config: Mapping[str, Any], folder: str | Path) -> Tensor:
+    """:func:`features_of` a runner's model, from the cache where it holds them.
+
+    Args:
+        runner: whose model computes them.
+        loader: pictures, in order.
+        config: the loader's, whose pipeline is part of the cache's key.
+        folder: the cache.
+
+    Returns:
+        (N, D) on the CPU, on every process.
+
+    Raises:
+        ConfigError: the pipeline draws random numbers, so that there is no such thing as a picture's features.
+    """
+    header = describe(runner, loader, config)
+    path = Path(folder) / f"{hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:32]}.safetensors"
+    shared: list[Any] = [read(path, header) if is_main_process() else None]
+    broadcast_object_list(shared)
+    if shared[0] is not None:
+        runner.logger.info(f"features of {len(shared[0])} pictures: from {path}")
+        return shared[0]
+    features = features_of(runner.model, loader)
+    shared = [features if is_main_process() else None]
+    broadcast_object_list(shared)
+    if is_main_process():
+        write(path, features, header)
+        runner.logger.info(f"features of {len(features)} pictures: written to {path}")
+    return shared[0]
+
+
+def describe(runner: Runner, loader: DataLoader, config: Mapping[str, Any]) -> dict[str, Any]:
+    """All that features depend on; equal dicts, equal features.
+
+    Args:
+        runner: whose model computes them.
+        loader: pictures.
+        config: the loader's.
+
+    Returns:
+        What JSON can hold: weights and pictures by SHA-256, the backbone's config, pre-processing and pipeline.
+
+    Raises:
+        ConfigError: see :func:`cached_features`; or a dataset around another one, whose pipeline is not seen from here.
+    """
+    pipeline = config["dataset"].get("pipeline")
+    if not pipeline:
+        raise ConfigError(
+            f"{config['dataset'].get('type')} has no pipeline of its own, so features could not be known again by it; "
+            "give a dataset that is not wrapped in another"
+        )
+    if random := [
+        node["type"] for _, node in walk(list(pipeline)) if any(part in str(node.get("type")) for part in RANDOM)
+    ]:
+        raise ConfigError(
+            f"features through a pipeline with {random[0]} would be of random crops; use the test pipeline"
+        )
+    module: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    backbone = {key: value for key, value in runner.cfg.model.backbone.items() if key != "init_cfg"}
+    preprocessor = (
+        runner.cfg.model.get("data_preprocessor") or runner.cfg.get("data_preprocessor") or {}
+    )  # Runner's order
+    content = {
+        "schema": SCHEMA,
+        "kind": KIND,
+        "made_with": {name: version(name) for name in ("torch", "torchvision", "onedl-mmpretrain", "pillow")},
+        "device": next(module.parameters()).device.type,
+        "weights_sha256": fingerprint(module.backbone),
+        "backbone": backbone,
+        "data_preprocessor": {
+            key: value for key, value in preprocessor.items() if key not in ("num_classes", "to_onehot")
+        },
+        "pipeline": pipeline,
+        "pictures": len(loader.dataset),  # type: ignore[arg-type]
+        "pictures_sha256": pictures_sha256(loader.dataset),
+    }
+    return json.loads(json.dumps(content, default=str))
+
+
+def pictures_sha256(dataset: Any) -> str:
+    """SHA-256 over the contents of a dataset's pictures in order, wherever they lie; every byte is read.
+
+    Args:
+        dataset: of mmpretrain, with files (``img_path``) or with pixels in memory (``img``).
+    """
+    digest = hashlib.sha256()
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        if "img" in info:
+            digest.update(f"{info['img'].shape} ".encode() + info["img"].tobytes())
+        else:
+            digest.update(content_hash(Path(info["img_path"])).encode())
+    return digest.hexdigest()
+
+
+def write(path: Path, features: Tensor, header: dict[str, Any]) -> None:
+    """Write a cache file in one step.
+
+    Args:
+        path: the file; folders are made.
+        features: (N, D).
+        header: of :func:`describe`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    features = features.contiguous()
+    metadata = {"header": json.dumps(header, sort_keys=True), "sha256": fingerprint({"features": features})}
+    with replacing(path) as temporary:
+        temporary.write_bytes(save({"features": features}, metadata))
+
+
+def read(path: Path, header: dict[str, Any]) -> Tensor | None:
+    """Read a cache file, if it is what it should be.
+
+    Args:
+        path: the file.
+        header: of :func:`describe`.
+
+    Returns:
+        (N, D), or None where there is no file, or, with a warning, one that is damaged or of other features.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata, features = file.metadata() or {}, file.get_tensor("features")
+        problem = (
+            "is of other features than its name says"
+            if json.loads(metadata.get("header", "null")) != header
+            else "is damaged: its checksum is wrong"
+            if fingerprint({"features": features}) != metadata.get("sha256")
+            else f"has {len(features)} features for {header['pictures']} pictures"
+            if len(features) != header["pictures"]
+            else None
+        )
+    except (SafetensorError, OSError, ValueError) as error:
+        problem = f"cannot be read: {error}"
+    if problem is None:
+        return features
+    MMLogger.get_current_instance().warning(f"feature cache: {path} {problem}; it is not used, but computed again")
+    return None

@@ -1,0 +1,241 @@
+"""Classifiers on frozen features in the place of a train loop: chosen on held-out pictures, tested once.
+
+The protocol is the small sets': one hyper-parameter is chosen by the set's own metric on held-out training pictures,
+then all training pictures are used and the test pictures scored once. Features are computed once
+(:mod:`mixedae.engine.probes.features`).
+
+References:
+    Linear: arXiv 1805.08974, section A, as linusericsson/ssl-transfer ``linear.py`` has it: 45 strengths from 1e-6 to
+    1e5, the best on the held-out pictures, the weakest of equals. k-NN: arXiv 1805.01978, section 3.4.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.runner import BaseLoop, Runner
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from mixedae.datasets.held_out import held_out_indices
+from mixedae.datasets.small_set import labels_of
+from mixedae.engine.console import NOTICE
+from mixedae.engine.probes.features import FOLDER, cached_features
+from mixedae.engine.probes.knn import KS, TEMPERATURE, knn_votes
+from mixedae.engine.probes.logistic import TOLERANCE, fit
+from mixedae.errors import ConfigError
+from mixedae.registry import LOOPS
+
+L2 = tuple(np.logspace(5, -6, 45).tolist())
+"""Strongest first, so that each fit starts near its optimum."""
+
+
+class FrozenLoop(BaseLoop):
+    """What the classifiers share.
+
+    Metrics are the validation evaluator's, plus ``<name>/<parameter>``, the choice, and ``<name>/held_out``, the metric
+    by which it was made. Hooks see a validation, so that the run leaves the usual record and outcomes.
+
+    Args:
+        runner: the runner.
+        dataloader: of the training pictures, in order and with the test pipeline.
+        candidates: values of the hyper-parameter; a single one needs no choice. Of equals the last is taken.
+        cache: folder of the feature cache.
+
+    Raises:
+        ConfigError: no candidate, or an evaluator that gives several metrics: none is the one to choose by.
+    """
+
+    name: str
+    parameter: str
+    epoch = iter = 0
+    max_epochs = max_iters = 1
+
+    def __init__(
+        self, runner: Runner, dataloader: DataLoader | dict, candidates: Sequence[float], cache: str = FOLDER
+    ) -> None:
+        super().__init__(runner, dataloader)
+        if not candidates:
+            raise ConfigError(f"{type(self).__name__} has no candidates for {self.parameter}; give at least one")
+        self.candidates, self.cache = tuple(candidates), cache
+
+    def scores(
+        self, features: Tensor, targets: Tensor, classes: int, queries: Tensor, candidates: Sequence[float]
+    ) -> Iterator[Tensor]:
+        """Scores of the query pictures for each candidate in turn.
+
+        Args:
+            features: (N, D) of the training pictures.
+            targets: int64 (N,), or bool (N, C) with several labels.
+            classes: C.
+            queries: (M, D).
+            candidates: values of the hyper-parameter.
+
+        Yields:
+            (M, C).
+        """
+        raise NotImplementedError
+
+    def run(self) -> nn.Module:
+        """Choose, train on everything, test.
+
+        Returns:
+            The model, unchanged.
+        """
+        runner = self.runner
+        runner.call_hook("before_train")
+        dataset, test_set = self.dataloader.dataset, runner.val_dataloader.dataset
+        infos, test_infos = (
+            [d.get_data_info(i) for i in range(len(d))]
+            for d in (dataset, test_set)  # type: ignore[arg-type]
+        )
+        features, queries = (
+            cached_features(runner, loader, runner.cfg[f"{split}_dataloader"], self.cache)
+            for split, loader in (("train", self.dataloader), ("val", runner.val_dataloader))
+        )
+        classes = int(runner.cfg.model.head.num_classes)
+        several = isinstance(infos[0]["gt_label"], Sequence)
+        device = next(runner.model.parameters()).device
+        targets = targets_of(infos, classes, several).to(device)
+        features, queries = features.to(device), queries.to(device)
+        chosen, extra = self.candidates[0], {}
+        if len(self.candidates) > 1:
+            chosen, extra[f"{self.name}/held_out"] = self._choose(features, targets, classes, infos)
+        extra[f"{self.name}/{self.parameter}"] = chosen
+        (scores,) = self.scores(features, targets, classes, queries, [chosen])
+        runner.call_hook("before_val")
+        runner.call_hook("before_val_epoch")
+        metrics = {**self._evaluate(scores, test_infos), **extra}
+        runner.call_hook("after_val_epoch", metrics=metrics)
+        runner.call_hook("after_val")
+        listed = ", ".join(f"{key} {value:.4g}" for key, value in metrics.items())
+        runner.logger.info(f"{self.name}: {listed}", extra=NOTICE)
+        runner.call_hook("after_train")
+        return runner.model
+
+    def _choose(
+        self, features: Tensor, targets: Tensor, classes: int, infos: Sequence[dict[str, Any]]
+    ) -> tuple[float, float]:
+        """The candidate that is best on held-out training pictures, and its metric."""
+        dataset: Any = self.dataloader.dataset
+        own = getattr(dataset, "held_out", None)
+        sides = own() if own else held_out_indices([labels_of(info) for info in infos])
+        train, val = (torch.tensor(side, device=features.device) for side in sides)
+        chosen, best = self.candidates[0], -float("inf")
+        offered = self.scores(features[train], targets[train], classes, features[val], self.candidates)
+        for candidate, scores in zip(self.candidates, offered, strict=True):
+            metrics = self._evaluate(scores, [infos[i] for i in sides[1]])
+            if len(metrics) > 1:
+                raise ConfigError(
+                    f"{type(self).__name__} chooses {self.parameter} by the evaluator's metric, but there are "
+                    f"{len(metrics)} ({', '.join(metrics)}); leave one, such as Accuracy's topk=(1,)"
+                )
+            (value,) = metrics.values()
+            self.runner.logger.info(f"{self.name}: {self.parameter} {candidate:.4g}, held out {value:.3f}")
+            if value >= best:
+                chosen, best = candidate, value
+        return chosen, best
+
+    def _evaluate(self, scores: Tensor, infos: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """The evaluator's metrics; every process hands in its share, padded as a sampler does."""
+        rank, processes = get_dist_info()
+        scores = scores.cpu().float()
+        share = [i % len(infos) for i in range(rank, -(-len(infos) // processes) * processes, processes)]
+        samples = [DataSample().set_gt_label(labels_tensor(infos[i])).set_pred_score(scores[i]) for i in share]
+        evaluator = self.runner.val_loop.evaluator
+        evaluator.process(data_samples=samples, data_batch=None)
+        return evaluator.evaluate(len(infos))
+
+
+def labels_tensor(info: dict[str, Any]) -> Tensor:
+    """The classes of a picture as int64 (n,); none, where a picture of several labels has none."""
+    return torch.tensor(labels_of(info), dtype=torch.int64)
+
+
+def targets_of(infos: Sequence[dict[str, Any]], classes: int, several: bool) -> Tensor:
+    """Labels as :func:`mixedae.engine.probes.logistic.log_loss` takes them.
+
+    Args:
+        infos: annotations of the pictures.
+        classes: C.
+        several: whether a picture may have any number of labels.
+
+    Returns:
+        int64 (N,), or bool (N, C).
+    """
+    if not several:
+        return torch.tensor([labels_of(info)[0] for info in infos])
+    targets = torch.zeros(len(infos), classes, dtype=torch.bool)
+    for row, info in zip(targets, infos, strict=True):
+        row[labels_of(info)] = True
+    return targets
+
+
+@LOOPS.register_module()
+class LinearProbeLoop(FrozenLoop):
+    """Logistic regression by L-BFGS; the strength of its L2 penalty is chosen.
+
+    Args:
+        runner: see :class:`FrozenLoop`.
+        dataloader: see there.
+        l2: strengths, strongest first; 1 / C of scikit-learn.
+        cache: see there.
+    """
+
+    name, parameter = "linear", "l2"
+
+    def __init__(
+        self, runner: Runner, dataloader: DataLoader | dict, l2: Sequence[float] = L2, cache: str = FOLDER
+    ) -> None:
+        super().__init__(runner, dataloader, l2, cache)
+
+    def scores(
+        self, features: Tensor, targets: Tensor, classes: int, queries: Tensor, candidates: Sequence[float]
+    ) -> Iterator[Tensor]:
+        """Log-odds, or probabilities' logarithms up to a constant; see :meth:`FrozenLoop.scores`."""
+        model = None
+        for l2 in candidates:
+            model = fit(features, targets, l2, classes, model)
+            if model.gradient > TOLERANCE:
+                self.runner.logger.warning(
+                    f"linear: l2 {l2:.4g}: after {model.iterations} iterations the gradient is {model.gradient:.2g}, "
+                    f"not {TOLERANCE:g}"
+                )
+            yield model.logits(queries)
+
+
+@LOOPS.register_module()
+class KNNProbeLoop(FrozenLoop):
+    """The weighted vote of the nearest training pictures; how many of them is chosen.
+
+    Args:
+        runner: see :class:`FrozenLoop`.
+        dataloader: see there.
+        ks: numbers of neighbours.
+        temperature: of the votes.
+        cache: see :class:`FrozenLoop`.
+    """
+
+    name, parameter = "knn", "k"
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        ks: Sequence[int] = KS,
+        temperature: float = TEMPERATURE,
+        cache: str = FOLDER,
+    ) -> None:
+        super().__init__(runner, dataloader, ks, cache)
+        self.temperature = temperature
+
+    def scores(
+        self, features: Tensor, targets: Tensor, classes: int, queries: Tensor, candidates: Sequence[float]
+    ) -> Iterator[Tensor]:
+        """Votes; see :meth:`FrozenLoop.scores`."""
+        ks = [int(k) for k in candidates]
+        votes = [*knn_votes(features, targets, queries, classes, ks, self.temperature)]
+        yield from (torch.cat(parts) for parts in zip(*votes, strict=True))

@@ -1,0 +1,220 @@
+"""k-NN classification on frozen features: a hook that watches pre-training, and a loop that only measures.
+
+References:
+    Instance discrimination, arXiv 1805.01978, section 3.4 (votes weighted by exp(cosine / temperature)); DINO,
+    facebookresearch/dino ``eval_knn.py`` (k of 10, 20, 100, 200; temperature 0.07).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop, Runner
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from mixedae.engine.console import NOTICE
+from mixedae.engine.probes.features import features_of
+from mixedae.errors import ConfigError
+from mixedae.registry import HOOKS, LOOPS
+
+KS = (10, 20, 100, 200)
+TEMPERATURE = 0.07
+
+
+def knn_accuracies(
+    bank: Tensor,
+    labels: Tensor,
+    queries: Tensor,
+    truth: Tensor,
+    ks: Sequence[int] = KS,
+    temperature: float = TEMPERATURE,
+    chunk: int = 256,
+) -> dict[str, float]:
+    """Top-1 accuracy of the weighted vote of each query's k nearest neighbours by cosine similarity.
+
+    Args:
+        bank: features (N, D) of labelled pictures; need not be normalised.
+        labels: int64 (N,).
+        queries: features (M, D).
+        truth: int64 (M,).
+        ks: how many neighbours vote; more than N are N.
+        temperature: a neighbour votes with exp(cosine / temperature).
+        chunk: queries that are compared at a time.
+
+    Returns:
+        ``knn/top1_k<k>`` for each k, in per cent.
+    """
+    classes, right = int(labels.max()) + 1, dict.fromkeys(ks, 0)
+    parts = knn_votes(bank, labels, queries, classes, ks, temperature, chunk)
+    for answer, votes in zip(truth.split(chunk), parts, strict=True):
+        for k, vote in zip(ks, votes, strict=True):
+            right[k] += int((vote.argmax(1) == answer).sum())
+    return {f"knn/top1_k{k}": 100.0 * right[k] / len(truth) for k in ks}
+
+
+def knn_votes(
+    bank: Tensor,
+    labels: Tensor,
+    queries: Tensor,
+    classes: int,
+    ks: Sequence[int] = KS,
+    temperature: float = TEMPERATURE,
+    chunk: int = 256,
+) -> Iterator[list[Tensor]]:
+    """What the nearest neighbours of each query vote for.
+
+    Args:
+        bank: see :func:`knn_accuracies`.
+        labels: int64 (N,), or bool (N, C): a neighbour with several labels votes for each of them.
+        queries: see there.
+        classes: C.
+        ks: see there.
+        temperature: see there.
+        chunk: see there.
+
+    Yields:
+        For every chunk of queries, shares of the votes (chunk, C) for each k; of single labels they add up to 1.
+    """
+    bank = F.normalize(bank.float(), dim=1)
+    for part in queries.float().split(chunk):
+        cosine = F.normalize(part, dim=1) @ bank.T
+        near, index = cosine.topk(min(max(ks), len(bank)), dim=1)
+        weights = ((near - near[:, :1]) / temperature).exp()  # the largest is 1: nothing overflows
+        votes = []
+        for k in ks:
+            share = weights[:, :k] / weights[:, :k].sum(1, keepdim=True)
+            if labels.ndim == 2:
+                votes.append(torch.einsum("qk,qkc->qc", share, labels[index[:, :k]].float()))
+            else:
+                votes.append(
+                    torch.zeros(len(part), classes, device=bank.device).scatter_add_(1, labels[index[:, :k]], share)
+                )
+        yield votes
+
+
+def labels_of(dataset: Any) -> Tensor:
+    """The label of every picture, int64 (N,).
+
+    Args:
+        dataset: of mmpretrain, or around one, with one label a picture.
+    """
+    return torch.tensor([int(dataset.get_data_info(i)["gt_label"]) for i in range(len(dataset))])
+
+
+def measure(
+    model: nn.Module, bank: DataLoader, queries: DataLoader, ks: Sequence[int], temperature: float
+) -> dict[str, float]:
+    """k-NN accuracy of a model's features; the same numbers on all processes.
+
+    Args:
+        model: see :func:`mixedae.engine.probes.features.features_of`.
+        bank: labelled pictures that vote.
+        queries: pictures to classify.
+        ks: see :func:`knn_accuracies`.
+        temperature: see there.
+
+    Returns:
+        Metrics, in per cent.
+    """
+    features, asked = (features_of(model, loader) for loader in (bank, queries))
+    metrics: list[Any] = [None]
+    if is_main_process():
+        device = next(model.parameters()).device
+        labels, truth = (labels_of(loader.dataset) for loader in (bank, queries))
+        features, labels, asked, truth = (t.to(device) for t in (features, labels, asked, truth))
+        metrics[0] = knn_accuracies(features, labels, asked, truth, ks, temperature)
+    broadcast_object_list(metrics)
+    return metrics[0]
+
+
+@HOOKS.register_module()
+class KNNHook(Hook):
+    """k-NN accuracy of the encoder while it is pre-trained; a figure to watch, which no weight depends on.
+
+    The metrics go to the log and to ``vis_data``; pre-training itself sees none of these labels.
+
+    Args:
+        train_dataloader: config of the labelled pictures that vote, with the test pipeline.
+        val_dataloader: config of the pictures to classify.
+        interval: epochs between two measurements; the last epoch is always measured.
+        ks: numbers of neighbours.
+        temperature: of the votes.
+    """
+
+    priority = "LOW"
+
+    def __init__(
+        self,
+        train_dataloader: dict,
+        val_dataloader: dict,
+        interval: int = 10,
+        ks: Sequence[int] = KS,
+        temperature: float = TEMPERATURE,
+    ) -> None:
+        if interval < 1:
+            raise ConfigError(f"KNNHook.interval={interval} found; expected at least 1 epoch")
+        self.configs = (train_dataloader, val_dataloader)
+        self.interval, self.ks, self.temperature = interval, tuple(ks), temperature
+        self._loaders: list[DataLoader] = []
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Measure, when it is time.
+
+        Args:
+            runner: the runner.
+        """
+        if not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
+            return
+        if not self._loaders:
+            fixed = {"sampler": {"type": "DefaultSampler", "shuffle": False}, "collate_fn": {"type": "default_collate"}}
+            self._loaders = [runner.build_dataloader({**fixed, **config}) for config in self.configs]
+        bank, queries = self._loaders
+        metrics = measure(runner.model, bank, queries, self.ks, self.temperature)
+        runner.message_hub.update_scalars({name: {"value": value} for name, value in metrics.items()})
+        runner.visualizer.add_scalars(metrics, step=runner.epoch + 1)
+        listed = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
+        runner.logger.info(f"epoch {runner.epoch + 1}: {listed}", extra=NOTICE)
+
+
+@LOOPS.register_module()
+class KNNLoop(BaseLoop):
+    """In the place of a train loop: the training pictures vote on the validation pictures, nothing is trained.
+
+    Metrics are reported as a validation's are, so that the run leaves the usual record.
+
+    Args:
+        runner: the runner.
+        dataloader: of the training pictures, with the test pipeline.
+        ks: numbers of neighbours.
+        temperature: of the votes.
+    """
+
+    epoch = iter = 0
+    max_epochs = max_iters = 1
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        ks: Sequence[int] = KS,
+        temperature: float = TEMPERATURE,
+    ) -> None:
+        super().__init__(runner, dataloader)
+        self.ks, self.temperature = tuple(ks), temperature
+
+    def run(self) -> nn.Module:
+        """Measure.
+
+        Returns:
+            The model, unchanged.
+        """
+        runner = self.runner
+        runner.call_hook("before_train")
+        metrics = measure(runner.model, self.dataloader, runner.val_dataloader, self.ks, self.temperature)
+        runner.call_hook("after_val_epoch", metrics=metrics)
+        runner.call_hook("after_train")
+        return runner.model

@@ -1,0 +1,1 @@
+"""Homologous attention (Eq. 6): the definition, and faster ways to compute it."""

@@ -2,8 +2,8 @@
 
 from argparse import Namespace
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -16,7 +16,8 @@ from mixedae.benchmark.plan.launch import Launch, parse_slurm
 from mixedae.benchmark.plan.schema import explain
 from mixedae.benchmark.plan.suites import BENCHMARK, Suite, load_suite
 from mixedae.benchmark.store.data_roots import parse_roots
-from mixedae.benchmark.store.states import Known
+from mixedae.benchmark.store.settings import Request
+from mixedae.benchmark.store.survey import Survey
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.errors import ConfigError
 
@@ -59,25 +60,31 @@ def parse_checkpoints(arguments: list[str]) -> dict[str, Path]:
     return files
 
 
-def _workspace(
-    args: Namespace, suite: Suite, need_data: bool = True, disk_seeds: bool = False, launch: Launch | None = None
-) -> Workspace:
-    folder = Path(args.work_dir) if args.work_dir else None
-    seeds, data = parse_seeds(args.seeds), parse_roots(args.data, suite)
+def _request(args: Namespace, suite: Suite) -> Request:
+    """What the command was given beside the suite."""
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit {args.limit}: expected a number of iterations, at least 1")
-    given: dict[str, Any] = {"need_data": need_data, "limit": args.limit, "launch": launch}
-    given["checkpoints"] = parse_checkpoints(args.checkpoint)
-    workspace = Workspace(suite, folder, data, seeds, **given)
-    if seeds is None and disk_seeds:
-        found = {int(path.parent.name[5:]) for path in workspace.folder.glob("*/*/seed_*/result.json")}
-        seeds = tuple(sorted(found | set(suite.seeds)))
-        workspace = Workspace(suite, folder, data, seeds, **given)
-    return workspace
+    return Request(
+        folder=Path(args.work_dir).absolute() if args.work_dir else None,
+        data=parse_roots(args.data, suite),
+        checkpoints=parse_checkpoints(args.checkpoint),
+        seeds=parse_seeds(args.seeds),
+        limit=args.limit,
+    )
+
+
+def _whatever_is_there(args: Namespace) -> Survey:
+    """The suite by its folder alone: with every seed that has results, and without the data."""
+    suite = load_suite(find_suite(args.suite))
+    request = replace(_request(args, suite), need_data=False)
+    workspace = Workspace(suite, request)
+    if request.seeds is None:
+        workspace = Workspace(suite, replace(request, seeds=workspace.seeds_on_disk))
+    return Survey(workspace)
 
 
 def parse_launch(args: Namespace) -> Launch | None:
-    """How the command line says that processes start; None where it says nothing: then as the last run did."""
+    """How processes are started by the command line; None if it says nothing: then as the last run did."""
     given = {
         "kind": args.launcher,
         "processes": args.processes,
@@ -113,7 +120,8 @@ def do_validate(args: Namespace, console: Console) -> int:
     """Check a suite's cards, configs and data; every problem is printed."""
     from mixedae.benchmark.validate import problems_of
 
-    workspace = _workspace(args, load_suite(find_suite(args.suite)))
+    suite = load_suite(find_suite(args.suite))
+    workspace = Workspace(suite, _request(args, suite))
     problems = problems_of(workspace, workspace.cells)
     for problem in problems:
         console.print(f"error: {type(problem).__name__}: {problem}", markup=False, highlight=False, soft_wrap=True)
@@ -129,16 +137,15 @@ def do_run(args: Namespace, console: Console) -> int:
     from mixedae.benchmark.run.runner import SuiteRunner
     from mixedae.benchmark.validate import problems_of
 
-    workspace = _workspace(args, load_suite(find_suite(args.suite)), launch=parse_launch(args))
+    suite = load_suite(find_suite(args.suite))
+    workspace = Workspace(suite, replace(_request(args, suite), launch=parse_launch(args)))
     cells = workspace.suite.select(workspace.cells, args.only)
     for problem in problems_of(workspace, cells):
         raise problem
     force = matching(workspace.cells, args.only) if args.force else ()
     if args.dry_run:
         return _dry_run(workspace, cells, console, set(force))
-    workspace.remember_roots()
-    workspace.remember_launch()
-    workspace.remember_checkpoints()
+    workspace.remember()
     _warn(workspace, [cell for cell in cells if cell not in force], console)
     kind = ClusterRunner if workspace.launch.kind == "slurm" else SuiteRunner
     runner = kind(workspace, make_board(console, workspace.title), force=force, retries=args.retries)
@@ -156,24 +163,17 @@ def _warn(workspace: Workspace, cells: list[Cell], console: Console) -> None:
     from mixedae.benchmark.store.provenance import code_version
     from mixedae.benchmark.table.footnotes import code_notes
 
-    known: Known = {}
-    states = {cell: workspace.state(cell, known) for cell in cells}
-    results = {cell: state.result for cell, state in states.items() if state.kind == "done" and state.result}
-    for note in code_notes(results, code_version(workspace.root)):
+    for note in code_notes(Survey(workspace).results(cells), code_version(workspace.root)):
         console.print(f"note: {note} --force makes cells again.", markup=False, highlight=False, soft_wrap=True)
 
 
 def _dry_run(workspace: Workspace, cells: list[Cell], console: Console, force: set[Cell]) -> int:
     """Print each cell, whether it is cached, and what it would run."""
     table = Table("cell", "state", "batch", "precision", "recipe", box=None)
-    count, known = 0, Known()
+    survey, count = Survey(workspace), 0
     for cell in cells:
-        state, recipe, variant = (
-            workspace.state(cell, known),
-            workspace.recipe(cell, known),
-            workspace.variant(cell, known),
-        )
-        cached = state.kind == "skipped" or (state.kind in ("done", "diverged") and cell not in force)
+        state, recipe, variant = survey.state(cell), survey.recipe(cell), survey.variant(cell)
+        cached = state.over and cell not in force
         count += not cached
         what = f"cached{'' if state.kind == 'done' else f': {state.kind}'}"
         what = what if cached else f"to run: {state.reason or '--force'}"
@@ -195,9 +195,9 @@ def do_table(args: Namespace, console: Console) -> int:
     from mixedae.benchmark.table.compare import compare
     from mixedae.benchmark.table.render import RENDERERS, rich_table
 
-    suite = load_suite(find_suite(args.suite))
+    survey = _whatever_is_there(args)
     with _patience():
-        comparison = compare(_workspace(args, suite, need_data=False, disk_seeds=True))
+        comparison = compare(survey)
     if args.format == "rich":
         console.print(rich_table(comparison))
     else:
@@ -209,9 +209,8 @@ def do_report(args: Namespace, console: Console) -> int:
     """Write the suite's report, one HTML file that needs no network."""
     from mixedae.benchmark.report.page import write_report
 
-    suite = load_suite(find_suite(args.suite))
-    workspace = _workspace(args, suite, need_data=False, disk_seeds=True)
+    survey = _whatever_is_there(args)
     with _patience():
-        path = write_report(workspace, Path(args.out) if args.out else workspace.folder / "report.html")
+        path = write_report(survey, Path(args.out) if args.out else survey.workspace.folder / "report.html")
     console.print(f"report: {path}", markup=False, highlight=False, soft_wrap=True)
     return 0

@@ -2,7 +2,7 @@
 
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.store.data_roots import data_parts
-from mixedae.benchmark.store.states import Known
+from mixedae.benchmark.store.survey import Survey
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.errors import MixedAEError
 
@@ -15,10 +15,10 @@ def problems_of(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
 def check_recipes(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
     """Configs that are absent or do not resolve, overlays and keys that they do not have."""
     problems: dict[str, MixedAEError] = {}
-    known: Known = {}
-    for variant, cell in {workspace.variant(cell, known): cell for cell in reversed(cells)}.items():
+    survey = Survey(workspace)
+    for variant in {survey.variant(cell): None for cell in cells}:
         try:
-            workspace.recipe(cell, known)
+            workspace.recipe(variant)
         except MixedAEError as error:
             problem = type(error)(f"{_user(workspace, variant.config)}: {error}")
             problems.setdefault(str(problem), problem)
@@ -35,11 +35,10 @@ def check_checkpoints(workspace: Workspace, cells: list[Cell]) -> list[MixedAEEr
     """Checkpoint files that are absent."""
     problems: list[MixedAEError] = []
     for cell in {cell.pretraining: cell for cell in cells}.values():
-        if workspace.suite.pretrainings[cell.pretraining].checkpoint is not None:
-            try:
-                workspace.weights(cell)
-            except MixedAEError as error:
-                problems.append(error)
+        try:
+            workspace.checkpoint_file(cell.pretraining)
+        except MixedAEError as error:
+            problems.append(error)
     return problems
 
 

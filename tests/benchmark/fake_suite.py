@@ -1,5 +1,6 @@
 """A small suite on disk for the fake trainer: configs, cards, suite, data. Run as a script it runs that suite."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -8,12 +9,16 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from mixedae.benchmark.plan.cells import matching
+from mixedae.benchmark.plan.cells import Cell, matching
 from mixedae.benchmark.plan.suites import load_suite
+from mixedae.benchmark.report.page import write_report
 from mixedae.benchmark.run.board import Board, PlainBoard
 from mixedae.benchmark.run.runner import SuiteRunner
+from mixedae.benchmark.store.settings import Request
+from mixedae.benchmark.store.survey import State, Survey
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.benchmark.table.compare import Comparison, compare
+from mixedae.benchmark.table.render import RENDERERS, rich_table
 
 TRAINER = (sys.executable, str(Path(__file__).with_name("fake_trainer.py")))
 POLL = 0.02
@@ -93,8 +98,17 @@ class FakeSuite:
         path.write_text(yaml.safe_dump(data, sort_keys=False))
 
     def workspace(self, **arguments: Any) -> Workspace:
-        arguments.setdefault("data", {"toy": self.root / "data"})
-        return Workspace(load_suite(self.path), arguments.pop("folder", self.folder), **arguments)
+        """The suite and its folder; arguments as for a request."""
+        given = {"data": {"toy": self.root / "data"}, "folder": self.folder} | arguments
+        return Workspace(load_suite(self.path), Request(**given))
+
+    def survey(self, **arguments: Any) -> Survey:
+        """A look at the suite's folder; arguments as for a request."""
+        return Survey(self.workspace(**arguments))
+
+    def state(self, cell: Cell, **arguments: Any) -> State:
+        """How a cell stands now."""
+        return self.survey(**arguments).state(cell)
 
     def run(
         self,
@@ -110,7 +124,11 @@ class FakeSuite:
         return runner.run(workspace.suite.select(workspace.cells, only)), runner
 
     def comparison(self, **arguments: Any) -> Comparison:
-        return compare(self.workspace(need_data=False, **arguments))
+        return compare(self.survey(need_data=False, **arguments))
+
+    def report(self, path: Path, **arguments: Any) -> str:
+        """The text of the suite's report."""
+        return write_report(self.survey(**arguments), path).read_text()
 
 
 class SearchedSuite(FakeSuite):
@@ -138,6 +156,13 @@ class SearchedSuite(FakeSuite):
 
     def names(self) -> list[str]:
         return [cell.name for cell in self.workspace().cells]
+
+
+def renderings(comparison: Comparison) -> dict[str, str]:
+    """Every rendering of a table as text, the terminal's too."""
+    console = Console(file=io.StringIO(), width=200, record=True)
+    console.print(rich_table(comparison))
+    return {"rich": console.export_text(), **{name: render(comparison) for name, render in RENDERERS.items()}}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Suites: pre-trainings x tasks x seeds, and the cells that they name."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -206,12 +207,11 @@ class Suite(Strict):
             return Variant(self.config_of(cell))
         search = self.search_of(cell.task)
         overlays = (*self.cards[cell.task].overlays, *self.overlays, *self.pretrainings[cell.pretraining].overlays)
-        options, share = {}, 1.0
+        options = {}
         if search is not None:
             overlays += (search.overlay,) if search.overlay and cell.point else ()
             options = search.points[point] if point else {}
-            share = search.slots[cell.point].share if cell.point else 1.0
-        return Variant(self.config_of(cell), overlays, tuple(options.items()), share)
+        return Variant(self.config_of(cell), overlays, tuple(options.items()))
 
     def data_of(self, cell: Cell) -> DataPart:
         """What a cell reads."""
@@ -228,7 +228,7 @@ class Suite(Strict):
             cells += [Cell(name, None, seed) for name in trained]
             for task in self.cards:
                 search = self.search_of(task)
-                points = (*search.slots, None) if search else (None,)
+                points = (*search.points, None) if search else (None,)
                 cells += [Cell(name, task, seed, point) for name in self.pretrainings for point in points]
         return cells
 
@@ -239,12 +239,11 @@ class Suite(Strict):
         return Cell(cell.pretraining, None, cell.seed)
 
     def candidates_of(self, cell: Cell) -> list[Cell]:
-        """The trainings from whose results follows which point a cell trains; empty where that is fixed."""
-        search = self.search_of(cell.task) if cell.task else None
+        """The trainings of a task's search, whose results decide what the task's own cell trains; else empty."""
+        search = self.search_of(cell.task) if cell.task and cell.point is None else None
         if search is None:
             return []
-        rung = search.slots[cell.point].rung - 1 if cell.point else -1
-        return [Cell(cell.pretraining, cell.task, cell.seed, slot.name) for slot in search.rung(rung)]
+        return [replace(cell, point=point) for point in search.points]
 
     def needs_of(self, cell: Cell) -> list[Cell]:
         """Every cell that must end before this one starts."""

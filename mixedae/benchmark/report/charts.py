@@ -8,22 +8,21 @@ from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.published import PublishedRow
 from mixedae.benchmark.report.curves import Curves, Points, read_curves
 from mixedae.benchmark.report.svg import Chart, Series, chart
-from mixedae.benchmark.store.states import State
+from mixedae.benchmark.store.survey import Survey
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.benchmark.table.comparison import Comparison
 
 DAY = 86400.0
 
 
-def charts(workspace: Workspace, comparison: Comparison, states: dict[Cell, State]) -> dict[str, list[Chart]]:
+def charts(survey: Survey, comparison: Comparison) -> dict[str, list[Chart]]:
     """Section to its charts.
 
     Args:
-        workspace: the suite and its folder.
+        survey: of the suite's folder.
         comparison: its table.
-        states: how its cells stand.
     """
-    done = {cell: state.result for cell, state in states.items() if state.kind == "done" and state.result}
+    workspace, done = survey.workspace, survey.results()
     curves = {}
     for cell, result in done.items():
         epochs = result.run.epochs if result.run else None

@@ -13,13 +13,12 @@ from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.suites import RANDOM
 from mixedae.benchmark.report.charts import charts
 from mixedae.benchmark.run.views import duration
-from mixedae.benchmark.store.choosing import OVER
 from mixedae.benchmark.store.provenance import code_version
-from mixedae.benchmark.store.states import Known, State
+from mixedae.benchmark.store.survey import State, Survey
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.benchmark.table.compare import compare
 from mixedae.benchmark.table.comparison import Comparison
-from mixedae.benchmark.table.render import Layout
+from mixedae.benchmark.table.layout import Layout
 from mixedae.files import read_json, write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -33,20 +32,17 @@ CAPTIONS = {  # of the figures that tools/analyze.py draws, where their sidecar 
 }
 
 
-def write_report(workspace: Workspace, path: Path) -> Path:
+def write_report(survey: Survey, path: Path) -> Path:
     """Write the report of a suite, whatever there is of it.
 
     Args:
-        workspace: the suite and its folder.
+        survey: of the suite's folder.
         path: the file to write.
 
     Returns:
         The path.
     """
-    comparison = compare(workspace)
-    states: Known = {}
-    for cell in workspace.cells:
-        workspace.state(cell, states)
+    workspace, states, comparison = survey.workspace, survey.states(), compare(survey)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -54,11 +50,11 @@ def write_report(workspace: Workspace, path: Path) -> Path:
         comparison=comparison,
         layout=Layout(comparison),
         paired=list(_paired(comparison)),
-        charts=charts(workspace, comparison, states),
+        charts=charts(survey, comparison),
         figures=figures(workspace.folder / "figures"),
         figures_command=_figures_command(workspace, states),
         cells=[_cell(workspace, cell, state) for cell, state in states.items()],
-        done=sum(state.kind in OVER for state in states.values()),
+        done=sum(state.over for state in states.values()),
         code=code_version(workspace.root) or "unknown",
         written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         command=f"python tools/bench.py run {_suite(workspace)}",

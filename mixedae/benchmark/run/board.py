@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mixedae.benchmark.plan.cells import Cell
-from mixedae.benchmark.run.views import CellState, CellView, duration, time_left
+from mixedae.benchmark.run.views import CellView, Shown, duration, time_left
 
-SYMBOLS: dict[CellState, tuple[str, str]] = {
+SYMBOLS: dict[Shown, tuple[str, str]] = {
     "waiting": ("·", "dim"),
     "running": ("▶", "cyan"),
     "elsewhere": ("◌", "cyan"),

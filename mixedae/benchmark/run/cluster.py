@@ -7,7 +7,7 @@ the cluster has none, by being sent when they have ended. Which point of a searc
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from mixedae.benchmark.run.board import Board
 from mixedae.benchmark.run.command import TRAINER
 from mixedae.benchmark.run.runner import SuiteRunner
 from mixedae.benchmark.store.results import PROGRESS
+from mixedae.benchmark.store.settings import Request
+from mixedae.benchmark.store.survey import State, Survey
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.errors import LauncherError
 from mixedae.files import read_json, write_json
@@ -28,23 +30,20 @@ FOREVER = 7 * 24 * 60  # minutes
 
 @dataclass
 class CellJob:
-    """What a job runs: one cell of a suite; pickled, so it holds no open files and no state of the sender.
+    """What a job runs: one cell of a suite. It is pickled, so it holds no open files and no state of the sender.
 
     Attributes:
         suite: the suite's file.
-        folder: the suite's folder, without the suffix of a limit.
+        request: what the sender was given, with all that the suite remembers.
         cell: which of its cells.
-        data, checkpoints, limit, launch, trainer, retries, force: as for :class:`SuiteRunner` and its workspace.
+        root: the repository's root.
+        trainer, retries, force: as for :class:`SuiteRunner`.
     """
 
     suite: Path
-    folder: Path
+    request: Request
     cell: Cell
     root: Path
-    data: dict[str, Path] = field(default_factory=dict)
-    checkpoints: dict[str, Path] = field(default_factory=dict)
-    limit: int | None = None
-    launch: Launch = field(default_factory=Launch)
     trainer: tuple[str, ...] = TRAINER
     retries: int = 0
     force: bool = False
@@ -57,17 +56,8 @@ class CellJob:
         """
         if _rank() > 0:  # torchrun starts the other nodes' processes from the first node
             return ""
-        workspace = Workspace(
-            load_suite(self.suite),
-            self.folder,
-            self.data,
-            (self.cell.seed,),
-            self.root,
-            limit=self.limit,
-            launch=self.launch,
-            checkpoints=self.checkpoints,
-        )
-        if (state := workspace.state(self.cell)).kind in ("waiting", "blocked"):
+        workspace = Workspace(load_suite(self.suite), self.request, self.root)
+        if (state := Survey(workspace).state(self.cell)).kind in ("waiting", "blocked"):
             raise LauncherError(f"{self.cell.name}: {state.reason}")
         cells = workspace.suite.select(workspace.cells, self.cell.name)
         force = [self.cell] if self.force else []
@@ -112,7 +102,7 @@ class ClusterRunner(SuiteRunner):
             needs = self.suite.needs_of(cell)
             before = [need for need in needs if self.views[need].open]
             if reason := self._blocked(needs):
-                self._fail(cell, reason, blocked=True)
+                self._show(cell, State("blocked", reason))
             elif self._has_place() and (
                 not before or (self.workspace.launch.cluster == "slurm" and all(need in self._jobs for need in before))
             ):
@@ -128,16 +118,20 @@ class ClusterRunner(SuiteRunner):
         more = {"dependency": f"afterok:{jobs}", "kill-on-invalid-dep": "yes"} if jobs else {}
         if workspace.launch.cluster == "slurm":
             self._executor.update_parameters(slurm_additional_parameters=more)
+        settings = workspace.settings
+        request = replace(
+            workspace.request,
+            data=workspace.data.given,
+            checkpoints=settings.checkpoints,
+            launch=settings.launch,
+            seeds=(cell.seed,),
+        )
         job = self._executor.submit(
             CellJob(
                 suite=self.suite.path,
-                folder=workspace.given_folder,
+                request=request,
                 cell=cell,
                 root=workspace.root,
-                data=workspace.data.given,
-                checkpoints=workspace.checkpoints,
-                limit=workspace.limit,
-                launch=workspace.launch,
                 trainer=self.trainer,
                 retries=self.retries,
                 force=cell in self.force,
@@ -173,18 +167,10 @@ class ClusterRunner(SuiteRunner):
                 self._watch(cell)
                 continue
             self.workspace.forget()
-            state = self.workspace.state(cell)
-            if state.kind in ("done", "diverged") and state.result is not None:
-                self._close(cell, state.result)
-            elif state.kind == "skipped":
-                self._end(cell, "diverged", state.reason)
-            else:
-                why = (
-                    state.reason
-                    if state.kind in ("failed", "blocked")
-                    else f"job {job.job_id} ended ({job.state}) without a result"
-                )
-                self._fail(cell, why)
+            state = Survey(self.workspace).state(cell)
+            if not state.over and state.kind not in ("failed", "blocked"):
+                state = State("failed", f"job {job.job_id} ended ({job.state}) without a result")
+            self._show(cell, state, made_now=True)
 
     def _watch(self, cell: Cell) -> None:
         progress = read_json(self.workspace.dir(cell) / PROGRESS, default={})

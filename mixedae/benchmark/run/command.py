@@ -7,25 +7,22 @@ from collections.abc import Sequence
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.recipe import limit_options
 from mixedae.benchmark.plan.suites import RANDOM
-from mixedae.benchmark.store.states import Known
+from mixedae.benchmark.store.survey import Survey
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.errors import ConfigError
 
 TRAINER = (sys.executable, "tools/train.py")
-# Nobody loads a point's weights: the best point of a search is trained anew.
+# Nobody loads the weights of a point: the best point of a search is trained again.
 UNSAVED = ("default_hooks.checkpoint.interval=-1", "default_hooks.checkpoint.save_last=False")
 
 
-def command_of(
-    workspace: Workspace, trainer: Sequence[str], cell: Cell, known: Known, resume: bool = False
-) -> tuple[str, ...]:
+def command_of(survey: Survey, trainer: Sequence[str], cell: Cell, resume: bool = False) -> tuple[str, ...]:
     """The command line of a cell, to be run in the repository's root.
 
     Args:
-        workspace: the suite and its folder.
+        survey: of the suite's folder.
         trainer: interpreter and script.
         cell: the cell.
-        known: states that were looked up together.
         resume: whether it goes on from its last checkpoint.
 
     Raises:
@@ -33,10 +30,10 @@ def command_of(
         WeightsError: the checkpoint file is absent.
         ConfigError: the weights' path cannot be given to mmengine.
     """
-    variant, recipe = workspace.variant(cell, known), workspace.recipe(cell, known)
+    workspace, variant, recipe = survey.workspace, survey.variant(cell), survey.recipe(cell)
     options = [f"randomness.seed={cell.seed}"]
     if cell.task is not None:
-        options.append(f"model.backbone.init_cfg.checkpoint={_weights(workspace, cell)}")
+        options.append(f"model.backbone.init_cfg.checkpoint={_weights(survey, cell)}")
         search = workspace.suite.search_of(cell.task)
         options += UNSAVED if search and search.overlay and cell.point and recipe.saves else ()
     options += [f"{key}={value}" for key, value in recipe.options]
@@ -49,8 +46,8 @@ def command_of(
     return (*command, "--cfg-options", *options)
 
 
-def _weights(workspace: Workspace, cell: Cell) -> str:
-    path = workspace.weights(cell)
+def _weights(survey: Survey, cell: Cell) -> str:
+    path, workspace = survey.weights(cell), survey.workspace
     if path is None:
         return RANDOM
     if path.is_relative_to(workspace.root):

@@ -16,11 +16,9 @@ from mixedae.benchmark.run.command import TRAINER, command_of, environment
 from mixedae.benchmark.run.lock import FileLock
 from mixedae.benchmark.run.process import TrainingProcess, terminate
 from mixedae.benchmark.run.training import Plan, plan_of, take_over
-from mixedae.benchmark.run.views import CellState, CellView
-from mixedae.benchmark.store.choosing import chosen_cell
+from mixedae.benchmark.run.views import CellView
 from mixedae.benchmark.store.provenance import collect, cores
-from mixedae.benchmark.store.results import Result
-from mixedae.benchmark.store.states import Known
+from mixedae.benchmark.store.survey import State, Survey, state_of
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.errors import MixedAEError, ResultsError
 
@@ -83,8 +81,8 @@ class SuiteRunner:
         """
         self.started = datetime.now(timezone.utc)
         self.provenance = collect(self.workspace.root)
-        known: Known = {}
-        self.views.update({cell: self._look(cell, known) for cell in cells})
+        states = Survey(self.workspace).states(cells)
+        self.views.update({cell: self._first_view(cell, state) for cell, state in states.items()})
         with self._signals(), self.board:
             self.board.begin(self.views, self.workers)
             try:
@@ -104,21 +102,19 @@ class SuiteRunner:
 
     def command(self, cell: Cell) -> tuple[str, ...]:
         """The command line of a cell, to be run in the repository's root; see :func:`command_of`."""
-        return command_of(self.workspace, self.trainer, cell, {})
+        return command_of(Survey(self.workspace), self.trainer, cell)
 
     # -- from waiting to running ------------------------------------------------------------------------------------
 
-    def _look(self, cell: Cell, known: Known | None = None) -> CellView:
-        """A cell's view before anything runs: done cells are taken as they are."""
-        state, view = self.workspace.state(cell, known), CellView(cell)
+    def _first_view(self, cell: Cell, state: State) -> CellView:
+        """A cell's view before anything runs: what has ended is taken as it is, everything else waits."""
+        view = CellView(cell)
         if cell in self.force:
             search = self.suite.search_of(cell.task) if cell.task else None
             copied = search is not None and not search.overlay and cell.point is None
             view.note = "taken from its best point again: --force" if copied else "runs again: --force"
-        elif state.kind in ("diverged", "skipped"):
-            view.fail("diverged", state.reason)
-        elif state.kind == "done" and state.result is not None:
-            view.finish("cached", state.result, self._metrics(cell))
+        elif state.over:
+            view.show(state, self._metrics(cell))
         elif state.kind in ("stale", "damaged", "failed"):
             view.note = f"runs again: {state.reason}"
         return view
@@ -133,12 +129,12 @@ class SuiteRunner:
                 continue
             needs = self.suite.needs_of(cell)
             if reason := self._blocked(needs):
-                self._fail(cell, reason, blocked=True)
+                self._show(cell, State("blocked", reason))
             elif len(self._running) < self.workers and not any(self.views[need].open for need in needs):
                 self._try(cell)
 
     def _blocked(self, needs: Sequence[Cell]) -> str:
-        """Why a cell cannot run: what it needs failed. Empty where nothing did."""
+        """Why a cell cannot run: what it needs failed. Empty if nothing did."""
         for need in needs:
             if (before := self.views[need]).state in ("failed", "blocked"):
                 what = f"{need.point} of its search" if need.point else "pre-training"
@@ -159,56 +155,53 @@ class SuiteRunner:
                 lock.release()
         except (MixedAEError, OSError) as error:
             lock.release()
-            self._fail(cell, f"{type(error).__name__}: {error}")
+            self._show(cell, _error_state(error))
 
     def _settle(self, cell: Cell, lock: FileLock) -> bool:
-        """Take the result that is there or can be had at once, else launch. Returns whether the lock is free again."""
-        known: Known = {}  # all of it by one look at the disk: other processes may finish cells meanwhile
-        state = self.workspace.state(cell, known)
-        forced = cell in self.force and (state.result is None or state.result.finished < self.started)
-        if state.kind == "done" and state.result is not None and not forced:  # another process was faster
-            self._close(cell, state.result, "cached")
+        """Close the cell if its result is there or can be had without training; else start its process.
+
+        Returns:
+            Whether the lock is free again: no process was started.
+        """
+        survey = Survey(self.workspace)  # a new look: other processes may have finished cells meanwhile
+        state = survey.state(cell)
+        before = state.result is None or state.result.finished < self.started
+        forced = cell in self.force and before
+        failed_just_now = state.kind == "failed" and not before  # in another process: not twice in one run
+        if (state.over and not forced) or state.kind == "blocked" or failed_just_now:
+            self._show(cell, state)
             return True
-        if state.kind == "skipped" or (state.kind == "diverged" and not forced):
-            self._end(cell, "diverged", state.reason)
+        if (point := survey.source(cell)) is not None:
+            self._show(cell, state_of(cell, take_over(survey, point, cell)), made_now=True)
             return True
-        if state.kind == "blocked":
-            self._fail(cell, state.reason, blocked=True)
-            return True
-        if state.kind == "failed" and state.result is not None and state.result.finished > self.started:
-            self._fail(cell, state.reason)  # it failed in another process just now: not twice in one go
-            return True
-        if (point := chosen_cell(self.workspace, cell, known)) is not None:
-            self._close(cell, take_over(self.workspace, point, cell))
-            return True
-        plan = plan_of(self.workspace, self.trainer, cell, known, self.provenance)
+        plan = plan_of(survey, self.trainer, cell, self.provenance)
         if not forced and (adopted := plan.adopt()) is not None:
             adopted.write(plan.folder)
-            self._close(cell, adopted)
+            self._show(cell, state_of(cell, adopted), made_now=True)
             return True
         goes_on = not forced and state.kind in ("missing", "failed")
-        self._launch(self._going_on(plan, known) if goes_on else plan, lock)
+        self._launch(self._going_on(plan, survey) if goes_on else plan, lock)
         return False
 
-    def _going_on(self, plan: Plan, known: Known) -> Plan:
-        """The plan, from a checkpoint of the same content where a pre-training left one; transfers start anew."""
+    def _going_on(self, plan: Plan, survey: Survey) -> Plan:
+        """The plan, continued from a checkpoint of the same content if there is one; transfers start from the start."""
         if plan.cell.task or not attempted(plan.folder, plan.identity) or not has_checkpoint(plan.folder):
             return plan
-        command = command_of(self.workspace, self.trainer, plan.cell, known, resume=True)
+        command = command_of(survey, self.trainer, plan.cell, resume=True)
         return replace(plan, command=command, resumed=True, begun_by=attempted_by(plan.folder))
 
-    def _again(self, before: Plan) -> tuple[Plan, Known]:
-        """A failed run's plan by a new look.
+    def _again(self, before: Plan) -> tuple[Plan, Survey]:
+        """The plan of a failed run, by a new look at the disk.
 
         Raises:
             ResultsError: it would be another run now.
         """
         self.workspace.forget()
-        known: Known = {}
-        plan = plan_of(self.workspace, self.trainer, before.cell, known, self.provenance)
+        survey = Survey(self.workspace)
+        plan = plan_of(survey, self.trainer, before.cell, self.provenance)
         if changes := before.identity.changes(plan.identity):
             raise ResultsError(f"failed, and is not tried again: {changes} meanwhile; start the suite again")
-        return plan, known
+        return plan, survey
 
     def _launch(self, plan: Plan, lock: FileLock) -> None:
         prepare(plan.folder, plan.identity, plan.provenance, plan.resumed)
@@ -233,39 +226,24 @@ class SuiteRunner:
                 result = run.plan.conclude(status, run.started, run.process.elapsed)
                 if result.status == "failed" and run.plan.resumed:
                     # What it resumed from may be damaged: once more from the start, under the same lock.
-                    self.views[cell].note = f"could not resume ({result.reason}); starts anew"
+                    self.views[cell].note = f"could not resume ({result.reason}); starts from the start"
                     self._launch(self._again(run.plan)[0], run.lock)
                     continue
-                again = result.status == "failed" and not self._diverged(cell, result)
-                if again and self._tries.get(cell, 0) < self.retries:
+                state = state_of(cell, result)
+                if state.kind == "failed" and self._tries.get(cell, 0) < self.retries:
                     self._tries[cell] = self._tries.get(cell, 0) + 1
                     self.views[cell].note = f"try {self._tries[cell] + 1} after: {result.reason}"
                     self._launch(self._going_on(*self._again(run.plan)), run.lock)
                     continue
                 result.write(run.plan.folder)
-                self._close(cell, result)
+                self._show(cell, state, made_now=True)
             except (MixedAEError, OSError) as error:
-                self._fail(cell, f"{type(error).__name__}: {error}")
+                self._show(cell, _error_state(error))
             run.lock.release()
 
-    def _close(self, cell: Cell, result: Result, state: str = "done") -> None:
-        if result.status == "failed":
-            self._end(cell, "diverged" if self._diverged(cell, result) else "failed", result.reason or "")
-            return
-        self.views[cell].finish("cached" if state == "cached" else "done", result, self._metrics(cell))
-        self.board.event(self.views[cell])
-
-    @staticmethod
-    def _diverged(cell: Cell, result: Result) -> bool:
-        """Whether a point of a search diverged, which is its result; anywhere else that is a failure."""
-        return cell.point is not None and result.diverged
-
-    def _fail(self, cell: Cell, reason: str, blocked: bool = False) -> None:
-        self._end(cell, "blocked" if blocked else "failed", reason)
-
-    def _end(self, cell: Cell, state: CellState, reason: str) -> None:
-        """A cell ends without numbers."""
-        self.views[cell].fail(state, reason)
+    def _show(self, cell: Cell, state: State, made_now: bool = False) -> None:
+        """A cell has ended in ``state``."""
+        self.views[cell].show(state, self._metrics(cell), made_now)
         self.board.event(self.views[cell])
 
     # -- interrupts -------------------------------------------------------------------------------------------------
@@ -291,3 +269,7 @@ class SuiteRunner:
             self.views[run.plan.cell].state = "waiting"
             run.lock.release()
         self._running = []
+
+
+def _error_state(error: Exception) -> State:
+    return State("failed", f"{type(error).__name__}: {error}")

@@ -24,10 +24,8 @@ from mixedae.benchmark.store.results import (
     Provenance,
     Result,
     read_record,
-    read_result,
 )
-from mixedae.benchmark.store.states import Known
-from mixedae.benchmark.store.workspace import Workspace
+from mixedae.benchmark.store.survey import Survey
 from mixedae.errors import MixedAEError, ResultsError
 
 
@@ -162,20 +160,19 @@ class Plan:
         )
 
 
-def plan_of(workspace: Workspace, trainer: Sequence[str], cell: Cell, known: Known, provenance: Provenance) -> Plan:
+def plan_of(survey: Survey, trainer: Sequence[str], cell: Cell, provenance: Provenance) -> Plan:
     """How a cell runs from the start, all of it by one look at the disk.
 
     Args:
-        workspace: the suite and its folder.
+        survey: of the suite's folder.
         trainer: interpreter and script.
         cell: the cell.
-        known: states that were looked up together.
         provenance: code, packages, hardware.
 
     Raises:
         ResultsError: what the cell needs is not done.
     """
-    identity, variant = workspace.identity(cell, known), workspace.variant(cell, known)
+    workspace, identity, variant = survey.workspace, survey.identity(cell), survey.variant(cell)
     if identity is None:
         raise ResultsError(f"what {cell.name} needs changed meanwhile; start the suite again")
     return Plan(
@@ -184,30 +181,30 @@ def plan_of(workspace: Workspace, trainer: Sequence[str], cell: Cell, known: Kno
         card=workspace.suite.cards[cell.task] if cell.task else None,
         identity=identity,
         folder=workspace.dir(cell),
-        command=command_of(workspace, trainer, cell, known),
+        command=command_of(survey, trainer, cell),
         config=variant.config,
         overlays=variant.overlays,
-        options=workspace.recipe(cell, known).options,
+        options=survey.recipe(cell).options,
         provenance=provenance,
     )
 
 
-def take_over(workspace: Workspace, point: Cell, cell: Cell) -> Result:
-    """Make the result of a search's best point that of the task, where the search held out no pictures.
+def take_over(survey: Survey, point: Cell, cell: Cell) -> Result:
+    """Make the result of a search's best point that of the task, if the search held out no pictures.
 
     Args:
-        workspace: the suite and its folder.
+        survey: of the suite's folder.
         point: the best point.
         cell: the task's cell, whose lock the caller holds.
 
     Raises:
         ResultsError: the point's result is gone, or the cell's folder holds foreign files.
     """
-    result = read_result(workspace.dir(point))
-    if result is None or result.identity != workspace.identity(cell):
+    workspace, result = survey.workspace, survey.state(point).result
+    if result is None or result.identity != survey.identity(cell):
         raise ResultsError(f"{point.name} changed meanwhile; start the suite again")
     folder = workspace.dir(cell)
-    prepare(folder, result.identity, result.provenance, resume=False)  # so that nobody takes half of it for foreign
+    prepare(folder, result.identity, result.provenance, resume=False)  # a copy cut short is then known as our own
     for name in (RECORD, OUTCOMES, LOG):
         if (workspace.dir(point) / name).is_file():
             shutil.copy2(workspace.dir(point) / name, folder)

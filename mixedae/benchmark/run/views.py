@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 from mixedae.benchmark.plan.cards import Metric
 from mixedae.benchmark.plan.cells import Cell
-from mixedae.benchmark.store.results import Result
+from mixedae.benchmark.store.survey import Kind, State
 
-CellState = Literal["waiting", "running", "elsewhere", "done", "cached", "diverged", "failed", "blocked"]
+Shown = Literal["waiting", "running", "elsewhere", "done", "cached", "diverged", "failed", "blocked"]
+# How a cell on disk is shown; what is not listed is still to be run.
+SHOWN: dict[Kind, Shown] = {"done": "cached", "diverged": "diverged", "failed": "failed", "blocked": "blocked"}
 
 
 @dataclass
@@ -17,8 +19,8 @@ class CellView:
 
     Attributes:
         cell: the cell.
-        state: ``elsewhere`` means that another process runs it, ``diverged`` is the result of a point of a search,
-            ``blocked`` means that what the cell needs failed.
+        state: ``elsewhere`` if another process runs it, ``cached`` if its result was there before, ``done`` if this
+            suite's run made it; else as :class:`~mixedae.benchmark.store.survey.State` calls it.
         note: one remark (why it runs again, that it resumed).
         reason: why it failed or is blocked.
         numbers: the values in words.
@@ -27,7 +29,7 @@ class CellView:
     """
 
     cell: Cell
-    state: CellState = "waiting"
+    state: Shown = "waiting"
     note: str = ""
     reason: str = ""
     numbers: str = ""
@@ -56,15 +58,19 @@ class CellView:
         """A look at the running process."""
         self.seconds, self.progress = seconds, progress or self.progress
 
-    def finish(self, state: CellState, result: Result, metrics: Sequence[Metric]) -> None:
-        """The cell has a result."""
-        self.state, self.reason = state, ""
-        self.seconds = max(result.elapsed_s, result.run.wall_time_s if result.run else 0.0)
-        self.numbers = ", ".join(f"{metric.name} {result.values[metric.key]:.1f}" for metric in metrics)
+    def show(self, found: State, metrics: Sequence[Metric], made_now: bool = False) -> None:
+        """Show how the cell stands on disk.
 
-    def fail(self, state: CellState, reason: str) -> None:
-        """The cell has no result, and why."""
-        self.state, self.reason = state, reason
+        Args:
+            found: its state.
+            metrics: whose values are shown.
+            made_now: whether this run of the suite made the result.
+        """
+        self.state, self.reason = SHOWN.get(found.kind, "waiting"), found.reason
+        if found.kind == "done" and (result := found.result) is not None:
+            self.state = "done" if made_now else "cached"
+            self.seconds = max(result.elapsed_s, result.run.wall_time_s if result.run else 0.0)
+            self.numbers = ", ".join(f"{metric.name} {result.values[metric.key]:.1f}" for metric in metrics)
 
     @property
     def eta(self) -> float | None:

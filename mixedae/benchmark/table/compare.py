@@ -4,30 +4,28 @@ from pathlib import Path
 
 from mixedae.benchmark.plan.cards import Metric
 from mixedae.benchmark.plan.cells import Cell
-from mixedae.benchmark.store.choosing import choice_of
 from mixedae.benchmark.store.results import Result
-from mixedae.benchmark.store.states import Known, State
-from mixedae.benchmark.store.workspace import Workspace
+from mixedae.benchmark.store.survey import State, Survey
 from mixedae.benchmark.table.comparison import Column, Comparison, Entry, PublishedValue, Row
-from mixedae.benchmark.table.comparisons import PairedTests, adjust
 from mixedae.benchmark.table.counterparts import comparable, counterpart, published_row
+from mixedae.benchmark.table.footnotes import footnotes
+from mixedae.benchmark.table.paired import PairedTests, adjust
 from mixedae.benchmark.table.stats import Spread, over_tasks, paired_difference, spread
 
 
-def compare(workspace: Workspace) -> Comparison:
-    """Collect the cells of a suite, whatever there is of them, into a table."""
-    from mixedae.benchmark.table.footnotes import footnotes
+def compare(survey: Survey) -> Comparison:
+    """Collect the cells of a suite, whatever there is of them, into a table.
 
-    suite = workspace.suite
-    states: Known = {}
-    for cell in workspace.cells:
-        workspace.state(cell, states)
-    results = {cell: state.result for cell, state in states.items() if state.kind == "done" and state.result}
+    Args:
+        survey: of the suite's folder.
+    """
+    workspace, suite = survey.workspace, survey.suite
+    results = survey.results()
     measured = [(task, card.title, metric) for task, card in suite.cards.items() for metric in card.metrics]
     if (average := suite.average_metric) is not None:
         measured.append((average.name, "average over the tasks", average))
-    epochs = {name: workspace.epochs(name) for name in suite.pretrainings}
-    rows = [_row(workspace, name, states, results, epochs) for name in suite.pretrainings]
+    epochs = {name: survey.epochs(name) for name in suite.pretrainings}
+    rows = [_row(survey, name, results, epochs) for name in suite.pretrainings]
     rows = _with_holm(rows)
     if not workspace.limit:
         rows += [published_row(suite, ref, [metric for *_, metric in measured]) for ref in suite.published_rows]
@@ -55,16 +53,10 @@ def compare(workspace: Workspace) -> Comparison:
     )
 
 
-def _row(
-    workspace: Workspace,
-    name: str,
-    states: dict[Cell, State],
-    results: dict[Cell, Result],
-    epochs: dict[str, float | None],
-) -> Row:
+def _row(survey: Survey, name: str, results: dict[Cell, Result], epochs: dict[str, float | None]) -> Row:
     """One pre-training: values, differences to its baseline and their tests, published counterparts."""
-    suite = workspace.suite
-    seeds = sorted({cell.seed for cell in states})
+    workspace, suite = survey.workspace, survey.suite
+    seeds = sorted({cell.seed for cell in workspace.cells})
     base = suite.baseline_of(name)
     if base is not None and not comparable(epochs[base], epochs[name]):
         base = None  # never fewer epochs against more; a footnote says so
@@ -99,13 +91,11 @@ def _row(
                     paired=paired,
                     unpaired=unpaired,
                     published=published(metric, mean, difference),
-                    choices={
-                        seed: choice
-                        for seed in mine
-                        if (choice := choice_of(workspace, Cell(name, task, seed), states))
-                    },
+                    choices={seed: choice for seed in mine if (choice := survey.choice(Cell(name, task, seed)))},
                     missing={
-                        seed: _reason(states[cell]) for seed in seeds if (cell := Cell(name, task, seed)) not in results
+                        seed: _reason(survey.state(cell))
+                        for seed in seeds
+                        if (cell := Cell(name, task, seed)) not in results
                     },
                 )
             )

@@ -85,8 +85,6 @@ def _selection(workspace: Workspace, rows: list[Row]) -> Iterable[str]:
             where = f"`{card.selected_on}`, never on `{card.evaluated_on}`"
             where = where if search.overlay else "the pictures that are reported, so the numbers flatter"
             yield f"{card.title}, chosen on {where}: {'; '.join(chosen)}."
-        if search.halving:
-            yield "halving: only the last two points of a search were trained with all steps (successive halving)."
 
 
 def chosen_text(choices: dict[int, Choice]) -> str:
@@ -94,8 +92,7 @@ def chosen_text(choices: dict[int, Choice]) -> str:
     texts = {}
     for seed, choice in choices.items():
         diverged = f", {choice.diverged} diverged" if choice.diverged else ""
-        halving = ", halving" if choice.halving else ""
-        texts[seed] = f"{choice.point} ({choice.score:.1f}, {choice.points} points{diverged}{halving})"
+        texts[seed] = f"{choice.point} ({choice.score:.1f}, {choice.points} points{diverged})"
     return ", ".join(f"seed {seed}: {text}" if len(texts) > 1 else text for seed, text in texts.items())
 
 
@@ -119,7 +116,7 @@ def _files(workspace: Workspace) -> Iterable[str]:
 
 
 def _data(workspace: Workspace, results: dict[Cell, Result]) -> Iterable[str]:
-    unchecked = {workspace.suite.data_of(cell).name for cell in results if workspace.data_absent(cell)}
+    unchecked = {workspace.suite.data_of(cell).name for cell in results if workspace.fingerprint(cell) is None}
     if unchecked:
         yield f"The data is not here ({', '.join(sorted(unchecked))}): whether it changed since was not checked."
 

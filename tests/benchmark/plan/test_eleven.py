@@ -10,6 +10,7 @@ from mixedae.benchmark.plan.cards import HELD_OUT
 from mixedae.benchmark.plan.recipe import read_config
 from mixedae.benchmark.plan.suites import BENCHMARK, load_suite
 from mixedae.benchmark.plan.variants import Variant
+from mixedae.benchmark.store.settings import Request
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.benchmark.validate import check_recipes
 from mixedae.datasets.held_out import PARTS
@@ -40,7 +41,7 @@ def configs() -> object:
 
 
 def workspace(name: str, tmp_path: Path) -> Workspace:
-    return Workspace(load_suite(BENCHMARK / "suites" / f"{name}.yaml"), tmp_path)
+    return Workspace(load_suite(BENCHMARK / "suites" / f"{name}.yaml"), Request(folder=tmp_path))
 
 
 @pytest.mark.parametrize("name", SUITES)

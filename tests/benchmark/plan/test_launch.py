@@ -16,6 +16,7 @@ from mixedae.benchmark.plan.launch import Launch, parse_slurm
 from mixedae.benchmark.run.board import Board
 from mixedae.benchmark.run.runner import SuiteRunner
 from mixedae.benchmark.store.results import read_result
+from mixedae.benchmark.store.survey import Survey
 from mixedae.errors import ConfigError, LauncherError
 from tests.benchmark.fake_suite import POLL, TRAINER, FakeSuite, SearchedSuite
 
@@ -75,9 +76,9 @@ def test_the_effective_batch_counts_all_processes_and_is_remembered(tmp_path: Pa
     suite = FakeSuite(tmp_path)
     launch = Launch(kind="torchrun", processes=4)
     workspace = suite.workspace(launch=launch)
-    identity = workspace.identity(Cell("random", "cls", 0))
+    identity = Survey(workspace).identity(Cell("random", "cls", 0))
     assert identity is not None and identity.effective_batch == 32
-    workspace.remember_launch()
+    workspace.remember()
     assert suite.workspace().launch == launch  # for `table`, which is not told
     command = SuiteRunner(workspace, Board(), TRAINER).command(Cell("random", "cls", 0))
     assert command[1:3] == ("-m", "torch.distributed.run") and command[-5:-3] == ("--launcher", "pytorch")
@@ -190,7 +191,8 @@ def submit(suite: FakeSuite, only: str) -> list[Cell]:
     workspace = suite.workspace(launch=launch)
     runner = ClusterRunner(workspace, Board(), TRAINER, poll=POLL)
     cells = workspace.suite.select(workspace.cells, only)
-    runner.views.update({cell: runner._look(cell) for cell in cells})
+    states = Survey(workspace).states(cells)
+    runner.views.update({cell: runner._first_view(cell, state) for cell, state in states.items()})
     runner.board.begin(runner.views, 1)
     runner._start()
     return list(runner._jobs)

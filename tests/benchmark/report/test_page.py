@@ -78,7 +78,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> FakeSuite:
 
 @pytest.fixture(scope="module")
 def report(suite: FakeSuite) -> Path:
-    return write_report(suite.workspace(need_data=False), suite.folder / "report.html")
+    return write_report(suite.survey(need_data=False), suite.folder / "report.html")
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +138,10 @@ def test_pictures_and_charts_are_described(page: Page) -> None:
 
 def test_sections_without_content_are_absent_and_pictures_say_their_command(tmp_path: Path) -> None:
     suite = FakeSuite(tmp_path)
-    empty = write_report(suite.workspace(need_data=False), tmp_path / "empty.html").read_text()
+    empty = suite.report(tmp_path / "empty.html", need_data=False)
     assert 'id="recognition"' not in empty and 'id="trade-off"' not in empty and 'id="paired"' not in empty
     assert suite.run(only="mae/pretrain")[0] == 0
-    assert "tools/analyze.py attention mae=" in write_report(suite.workspace(), tmp_path / "one.html").read_text()
+    assert "tools/analyze.py attention mae=" in suite.report(tmp_path / "one.html")
 
 
 def luminance(colour: str) -> float:

@@ -8,6 +8,7 @@ from rich.console import Console
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.run.board import LiveBoard, PlainBoard, make_board
 from mixedae.benchmark.run.views import CellView, duration, time_left
+from mixedae.benchmark.store.survey import State
 
 
 def views() -> dict[Cell, CellView]:
@@ -17,7 +18,7 @@ def views() -> dict[Cell, CellView]:
     found[cells[1]].state, found[cells[1]].numbers, found[cells[1]].seconds = "cached", "top-1 71.3", 20.0
     found[cells[2]].start("")
     found[cells[2]].watch(10.0, {"epoch": 3, "max_epochs": 10, "loss": 0.5, "eta_s": 30, "metrics": {"mIoU": 4.25}})
-    found[cells[3]].fail("failed", "ValueError: [bold]no[/bold]")
+    found[cells[3]].show(State("failed", "ValueError: [bold]no[/bold]"), ())
     return found
 
 

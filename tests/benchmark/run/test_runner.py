@@ -19,36 +19,11 @@ from mixedae.benchmark.run.lock import FileLock
 from mixedae.benchmark.run.process import failure_reason
 from mixedae.benchmark.run.training import Plan
 from mixedae.benchmark.store.results import Result, read_result
-from mixedae.benchmark.table.render import RENDERERS
 from mixedae.files import write_json
-from tests.benchmark import fake_suite
-from tests.benchmark.fake_suite import FakeSuite
+from tests.benchmark.conftest import start, wait_for, words
+from tests.benchmark.fake_suite import FakeSuite, renderings
 
 CLS, DET, PRE = Cell("mae", "cls", 0), Cell("mae", "det", 0), Cell("mae", None, 0)
-
-
-@pytest.fixture
-def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FAKE_JOURNAL", str(tmp_path / "journal"))
-    return tmp_path / "journal"
-
-
-def words(journal: Path, first: str) -> list[list[str]]:
-    lines = journal.read_text().splitlines() if journal.exists() else []
-    return [line.split()[1:] for line in lines if line.startswith(first)]
-
-
-def start(suite: FakeSuite, folder: Path | None = None) -> subprocess.Popen[str]:
-    """The harness in its own process."""
-    command = [sys.executable, fake_suite.__file__, str(suite.root), str(folder or suite.folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def wait_for(condition: object, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.02)
 
 
 def test_result_holds_what_the_schema_promises(tmp_path: Path) -> None:
@@ -330,12 +305,11 @@ def test_reason_of_a_failure(tmp_path: Path, status: int, text: str, reason: str
 def test_config_and_data_are_read_again_when_a_cell_starts(tmp_path: Path) -> None:
     """A recipe that is edited while the suite runs is recorded as what the child read."""
     suite = FakeSuite(tmp_path)
-    workspace = suite.workspace()
-    before = workspace.identity(Cell("random", "cls", 0))
+    before = suite.survey().identity(Cell("random", "cls", 0))
     suite.write_config("cls", value="edited")
     suite.run(only="random/cls")
     recorded = read_result(suite.folder / "random/cls/seed_0").identity  # type: ignore[union-attr]
-    assert recorded != before and recorded == suite.workspace().identity(Cell("random", "cls", 0))
+    assert recorded != before and recorded == suite.survey().identity(Cell("random", "cls", 0))
 
 
 def test_a_metric_that_nobody_asked_for_may_be_anything(tmp_path: Path) -> None:
@@ -411,11 +385,11 @@ def test_a_limited_run_never_stands_for_a_full_one(tmp_path: Path, journal: Path
     result = read_result(limited.dir(CLS))
     assert result is not None and (result.status, result.identity.limit) == ("limited", 3)
     assert "train_cfg.max_iters=3" in result.command
-    for render in RENDERERS.values():
-        assert "LIMITED to 3 iterations" in render(suite.comparison(limit=3))
+    for text in renderings(suite.comparison(limit=3)).values():
+        assert "LIMITED to 3 iterations" in text
     shutil.copytree(limited.folder, full.folder)  # even where somebody puts it there
-    assert {full.state(cell).kind for cell in full.cells} == {"stale", "waiting"}
-    assert "the limit" in full.state(Cell("random", "cls", 0)).reason
+    assert {state.kind for state in suite.survey().states().values()} == {"stale", "waiting"}
+    assert "the limit" in suite.state(Cell("random", "cls", 0)).reason
     assert suite.comparison().rows[0].entries[0].values == {}
     assert suite.run(limit=4)[0] == 0 and len(words(journal, "start")) == 16  # nor for another limit
 

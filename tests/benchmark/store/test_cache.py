@@ -101,12 +101,12 @@ def test_weights_are_content_too(suite: FakeSuite) -> None:
     """A checkpoint that is not the one that was hashed sends the pre-training back to work, whatever its name."""
     checkpoint = suite.folder / "mae/pretrain/seed_0/epoch_2.pth"
     checkpoint.write_text("x" * len(checkpoint.read_text()))
-    state = suite.workspace().state(PRE)
+    state = suite.state(PRE)
     assert state.kind == "damaged" and "no longer what it was" in state.reason
     assert suite.run()[0] == 0
     assert started(suite) == ["mae/pretrain/seed_0"]  # the same weights came out, so its transfers still hold
     checkpoint.unlink()
-    assert suite.workspace().state(CLS).kind == "waiting"
+    assert suite.state(CLS).kind == "waiting"
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"schema_version": 1}', "cut", "key", "value"])
@@ -121,7 +121,7 @@ def test_damaged_result_is_reported_and_run_again(suite: FakeSuite, damage: str)
         "value": text.replace('"seed": 0', '"seed": 1', 1),
     }
     path.write_text(edits.get(damage, damage))
-    state = suite.workspace().state(CLS)
+    state = suite.state(CLS)
     if damage == "value":  # the cell's own seed is beside the hashed identity
         return
     assert state.kind == "damaged" and "result.json is damaged" in state.reason
@@ -134,7 +134,7 @@ def test_damaged_result_is_reported_and_run_again(suite: FakeSuite, damage: str)
 
 def test_stale_results_say_what_changed_and_are_not_shown(suite: FakeSuite) -> None:
     suite.write_card("cls", version=2)
-    state = suite.workspace().state(CLS)
+    state = suite.state(CLS)
     assert (state.kind, state.reason) == ("stale", "the card's version changed")
     entry = suite.comparison().rows[1].entries[0]
     assert entry.values == {} and entry.missing == {0: "stale: the card's version changed"}
@@ -215,7 +215,7 @@ def test_recipe_errors(tmp_path: Path) -> None:
 def test_absent_data_is_a_data_error(suite: FakeSuite) -> None:
     shutil.rmtree(suite.root / "data" / "val")
     with pytest.raises(DataError, match="MIXEDAE_DATA_TOY"):
-        suite.workspace().identity(CLS)
+        suite.survey().identity(CLS)
     # A table does not need the data, but it says that it could not check it.
     comparison = suite.comparison()
     assert comparison.rows[1].entries[0].values

@@ -1,17 +1,11 @@
-"""Searches: the grid, the choice and its ties, failures, interrupts, what a change makes stale, halving, the table."""
+"""Searches: the grid, the choice and its ties, failures, interrupts, what a change makes stale, the table."""
 
 import csv
 import io
 import json
-import math
 import shutil
 import signal
-from collections.abc import Callable
-from dataclasses import replace
-from functools import cache, partial
-from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,26 +16,17 @@ from hypothesis import strategies as st
 
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.search import Search
-from mixedae.benchmark.plan.suites import Suite, load_suite
-from mixedae.benchmark.report.page import write_report
-from mixedae.benchmark.store.choosing import chosen_cell, point_of
+from mixedae.benchmark.plan.suites import load_suite
 from mixedae.benchmark.store.results import Result, read_result
-from mixedae.benchmark.store.states import Known
-from mixedae.benchmark.store.workspace import Workspace
+from mixedae.benchmark.store.survey import Survey
 from mixedae.benchmark.table.render import RENDERERS
 from mixedae.benchmark.table.stats import over_tasks
 from mixedae.benchmark.validate import problems_of
 from mixedae.errors import ConfigError
-from tests.benchmark.fake_suite import AXES, KEYS, SEARCH, FakeSuite, SearchedSuite
-from tests.benchmark.run.test_runner import start, wait_for, words
+from tests.benchmark.conftest import start, wait_for, words
+from tests.benchmark.fake_suite import AXES, KEYS, SEARCH, FakeSuite, SearchedSuite, renderings
 
 FINAL = Cell("random", "cls", 0)
-
-
-@pytest.fixture
-def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FAKE_JOURNAL", str(tmp_path / "journal"))
-    return tmp_path / "journal"
 
 
 def started(journal: Path) -> list[str]:
@@ -61,96 +46,21 @@ def test_points_are_the_product_in_order_and_set_the_keys(lr: list[float], wd: l
     search = Search(axes={"lr": lr, "wd": wd}, keys=KEYS)
     pairs = [tuple(point.values()) for point in search.points.values()]
     assert pairs == [(a, b / a) for a in lr for b in wd]
-    assert len(search.points) == len(lr) * len(wd) == len(search.slots)
+    assert len(search.points) == len(lr) * len(wd)
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.lists(st.none() | st.integers(0, 3), min_size=1, max_size=8), st.integers(1, 8), st.booleans())
-def test_best_is_a_stable_sort_without_what_diverged(found: list[int | None], keep: int, higher: bool) -> None:
+@given(st.lists(st.none() | st.integers(0, 3), min_size=1, max_size=8), st.booleans())
+def test_best_is_the_first_of_the_best_that_did_not_diverge(found: list[int | None], higher: bool) -> None:
     search = Search(axes={"lr": list(range(1, len(found) + 1))}, keys={"a": "lr"})
     scores = dict(zip(search.points, found, strict=True))
-    best = search.best(scores, keep, higher)
-    assert len(best) == min(keep, sum(score is not None for score in found))
+    best, left = search.best(scores, higher), [score for score in found if score is not None]
+    if not left:
+        assert best is None
+        return
+    assert scores[best or ""] == (max(left) if higher else min(left))
     order = list(search.points)
-    assert best == sorted(best, key=order.index)
-    for left in set(order) - set(best):
-        for kept in best:
-            if scores[left] is not None:
-                worse = scores[left] < scores[kept] if higher else scores[left] > scores[kept]  # type: ignore[operator]
-                assert worse or (scores[left] == scores[kept] and order.index(kept) < order.index(left))
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(1, 40))
-def test_halving_halves_points_and_doubles_steps(points: int) -> None:
-    search = Search(axes={"lr": list(range(1, points + 1))}, keys={"a": "lr"}, halving=True)
-    rungs = [search.rung(number) for number in range(1, max(slot.rung for slot in search.slots.values()) + 1)]
-    assert [len(rungs[0]), rungs[-1][0].share] == [points, 1.0] and len(rungs[-1]) <= 2
-    assert search.rung(-1) == rungs[-1]
-    for before, after in pairwise(rungs):
-        assert len(after) == math.ceil(len(before) / 2) and after[0].share == 2 * before[0].share
-
-
-def halved(scores: list[list[int | None]]) -> tuple[Any, Search]:
-    """A finished halved search in memory: ``scores`` of each rung by point; and how often a state was asked for."""
-    search = Search(axes={"lr": list(range(1, len(scores[0]) + 1))}, keys={"a": "lr"}, halving=True)
-    metric = SimpleNamespace(key="top1", higher_is_better=True)
-    suite: Any = SimpleNamespace(search_of=lambda task: search, cards={"cls": SimpleNamespace(metrics=[metric])})
-    suite.candidates_of = partial(Suite.candidates_of, suite)
-    workspace: Any = SimpleNamespace(suite=suite, asked=0)
-    defined = trained(search, scores)
-
-    def state(cell: Cell, known: Known) -> Any:
-        workspace.asked += 1
-        slot = search.slots[cell.point or ""]
-        if (point := defined(slot.rung, slot.place)) is None:
-            return SimpleNamespace(kind="skipped", result=None)
-        score = scores[slot.rung - 1][list(search.points).index(point)]
-        result = SimpleNamespace(values={"top1": score})
-        return SimpleNamespace(kind="diverged" if score is None else "done", result=result)
-
-    workspace.state = state
-    return workspace, search
-
-
-def trained(search: Search, scores: list[list[int | None]]) -> Callable[[int, int], str | None]:
-    """Which point a place of a rung trains, as the definition has it; behind the last rung the choice."""
-    order = list(search.points)
-
-    @cache
-    def at(rung: int, place: int) -> str | None:
-        if rung == 1:
-            return order[place]
-        before = [at(rung - 1, other) for other in range(len(search.rung(rung - 1)))]
-        found = {point: scores[rung - 2][order.index(point)] for point in before if point is not None}
-        best = search.best(found, len(search.rung(rung)) if rung <= len(scores) else 1, True)
-        return best[place] if place < len(best) else None
-
-    return at
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.data(), st.integers(1, 9))
-def test_a_halved_search_chooses_as_defined(data: st.DataObject, points: int) -> None:
-    rung = st.lists(st.none() | st.integers(0, 3), min_size=points, max_size=points)
-    rungs = max(1, math.ceil(math.log2(points)))
-    scores = data.draw(st.lists(rung, min_size=rungs, max_size=rungs))
-    workspace, search = halved(scores)
-    defined = trained(search, scores)
-    for slot in search.slots.values():
-        assert point_of(workspace, replace(FINAL, point=slot.name), {}) == defined(slot.rung, slot.place)
-    chosen = defined(rungs + 1, 0)
-    assert point_of(workspace, FINAL, {}) == chosen
-    cell = chosen_cell(workspace, FINAL, {})
-    assert (cell is None) == (chosen is None)
-    if cell is not None:
-        assert point_of(workspace, cell, {}) == chosen and search.slots[cell.point or ""].rung == rungs
-
-
-def test_the_choice_of_a_halved_search_asks_for_each_state_a_few_times() -> None:
-    workspace, search = halved([list(range(64))] * 6)
-    assert point_of(workspace, FINAL, {}) == "lr-64"
-    assert workspace.asked <= 2 * len(search.slots)
+    assert all(scores[point] != scores[best or ""] for point in order[: order.index(best or "")])
 
 
 @pytest.mark.parametrize(
@@ -238,7 +148,7 @@ def test_a_point_that_diverged_is_seen_is_not_chosen_and_is_not_run_again(tmp_pa
     assert suite.run(only="random")[0] == 0 and started(journal) == []
     comparison = suite.comparison()
     assert comparison.rows[0].entries[0].choices[0].diverged == 2
-    assert "5 of 10 cells done" in write_report(suite.workspace(), tmp_path / "report.html").read_text()
+    assert "5 of 10 cells done" in suite.report(tmp_path / "report.html")
     assert any("2 diverged" in note for note in comparison.footnotes)
 
 
@@ -257,7 +167,7 @@ def test_a_point_that_broke_is_no_result(tmp_path: Path, journal: Path) -> None:
     fake = {"value": "cls", "scores": str(tmp_path / "scores.json")}
     suite.write_config("cls", **fake, fail="error: DataError: disk", fail_times=1)
     assert suite.run(only="random/cls/search/lr-0.1_wd-0/")[0] == 1
-    assert suite.workspace().state(FINAL).reason == "not run: lr-0.1_wd-0 of its search failed (DataError: disk)"
+    assert suite.state(FINAL).reason == "not run: lr-0.1_wd-0 of its search failed (DataError: disk)"
     started(journal)
 
 
@@ -281,12 +191,12 @@ def test_another_grid_keeps_what_it_shares(tmp_path: Path, journal: Path) -> Non
     started(journal)
     before = read_result(suite.folder / FINAL.name)
     suite.search(axes={"lr": [0.001, 0.01], "wd": [0.0, 0.001]})
-    assert suite.workspace().state(FINAL).kind == "waiting"
+    assert suite.state(FINAL).kind == "waiting"
     assert suite.run(only="random")[0] == 0  # the choice stays: two new points, and nothing else
     assert started(journal) == [f"random/cls/search/lr-0.001_wd-{wd}/seed_0" for wd in ("0", "0.001")]
     assert read_result(suite.folder / FINAL.name) == before
     suite.search(axes={"lr": [0.1, 0.001], "wd": [0.0]})
-    assert suite.workspace().state(FINAL).reason == "the recipe changed"
+    assert suite.state(FINAL).reason == "the recipe changed"
     assert suite.run(only="random")[0] == 0  # another choice, from points that are there
     assert started(journal) == [FINAL.name]
 
@@ -298,7 +208,7 @@ def test_a_choice_that_changes_makes_the_result_stale(tmp_path: Path, journal: P
     started(journal)
     assert suite.run(only="random/cls/search/lr-0.1_wd-0/", force=True)[0] == 0
     assert started(journal) == ["random/cls/search/lr-0.1_wd-0/seed_0"]
-    assert suite.workspace().state(FINAL).kind == "stale"
+    assert suite.state(FINAL).kind == "stale"
     assert suite.comparison().rows[0].entries[0].values == {}
     assert suite.run(only="random")[0] == 0 and started(journal) == [FINAL.name]
     final = read_result(suite.folder / FINAL.name)
@@ -321,7 +231,7 @@ def test_without_held_out_pictures_the_best_point_is_the_result(tmp_path: Path, 
     assert status == 0 and started(journal) == [] and "best point again" in runner.views[FINAL].note
     chosen = Cell("random", "cls", 0, best.point).name
     assert suite.run(only=chosen, force=True)[0] == 0 and started(journal) == [chosen]
-    assert suite.workspace().state(FINAL).reason == "the best point of its search was trained anew"
+    assert suite.state(FINAL).reason == "the best point of its search was trained again"
     assert suite.run(only="random")[0] == 0 and started(journal) == []
     final, best = read_result(suite.folder / FINAL.name), read_result(suite.folder / chosen)
     assert final is not None and best is not None and final.finished == best.finished
@@ -340,40 +250,7 @@ def test_a_result_that_was_half_taken_over_is_taken_over(tmp_path: Path, monkeyp
         patch.setattr(Result, "write", killed)
         assert suite.run(only="random")[0] == 1
     assert (suite.folder / FINAL.name / "run_record.json").is_file()
-    assert suite.run(only="random")[0] == 0 and suite.workspace().state(FINAL).kind == "done"
-
-
-def test_halving_trains_half_of_them_twice_as_long(tmp_path: Path, journal: Path) -> None:
-    scores = {"0.1": 0.3, "0.01": 0.6, "0.001": 0.2}
-    axes = {"lr": [0.1, 0.01, 0.001]}
-    suite = SearchedSuite(tmp_path, scores, axes=axes, keys={"optim_wrapper.optimizer.lr": "lr"}, halving=True)
-    assert suite.run(only="random")[0] == 0
-    first = [f"random/cls/search/rung_1/lr-{lr}/seed_0" for lr in axes["lr"]]
-    second = [f"random/cls/search/rung_2/place_{place}/seed_0" for place in (1, 2)]
-    assert started(journal) == [*first, *second, FINAL.name]
-    short = read_result(suite.folder / first[0])
-    assert short is not None and short.options["train_cfg.max_iters"] == short.options["param_scheduler.0.end"] == 50
-    kept = [read_result(suite.folder / name).options for name in second]  # type: ignore[union-attr]
-    assert kept == [{"optim_wrapper.optimizer.lr": 0.1}, {"optim_wrapper.optimizer.lr": 0.01}]
-    final = read_result(suite.folder / FINAL.name)
-    assert final is not None and final.options == {"optim_wrapper.optimizer.lr": 0.01}
-    assert any(note.startswith("halving: only the last two") for note in suite.comparison().footnotes)
-
-
-def test_halving_with_few_survivors(tmp_path: Path, journal: Path) -> None:
-    axes = {"lr": [0.1, 0.01, 0.001]}
-    scores = {"0.1": None, "0.01": 0.6, "0.001": None}
-    suite = SearchedSuite(tmp_path, scores, axes=axes, keys={"optim_wrapper.optimizer.lr": "lr"}, halving=True)
-    status, runner = suite.run(only="random")
-    assert status == 0 and len(started(journal)) == 5
-    view = runner.views[Cell("random", "cls", 0, "rung_2/place_2")]
-    assert (view.state, view.reason) == ("diverged", "not run: too few points of the rung before are left")
-    assert suite.run(only="random")[0] == 0 and started(journal) == []
-    status, runner = suite.run(only="random/cls/search/rung_2/place_2", force=True)  # there is nothing to run
-    assert status == 0 and started(journal) == []
-    assert runner.views[Cell("random", "cls", 0, "rung_2/place_2")].state == "diverged"
-    status, runner = suite.run(only="random", force=True)
-    assert status == 0 and len(started(journal)) == 5 and runner.views[FINAL].state == "done"
+    assert suite.run(only="random")[0] == 0 and suite.state(FINAL).kind == "done"
 
 
 def test_a_cell_is_planned_by_one_look(tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,49 +258,20 @@ def test_a_cell_is_planned_by_one_look(tmp_path: Path, journal: Path, monkeypatc
     suite = SearchedSuite(tmp_path, {"0.1": 0.3, "0.01": 0.6})
     assert suite.run(only="random")[0] == 0
     shutil.rmtree(suite.folder / FINAL.name)
-    ask = Workspace.identity
+    ask = Survey.identity
 
-    def identity(workspace: Workspace, cell: Cell, known: Known | None = None) -> Any:
-        found = ask(workspace, cell, known)
+    def identity(survey: Survey, cell: Cell) -> Any:
+        found = ask(survey, cell)
         if cell == FINAL:
             for name in ("lr-0.01_wd-0", "lr-0.01_wd-0.001"):
                 shutil.rmtree(suite.folder / f"random/cls/search/{name}", ignore_errors=True)
         return found
 
-    monkeypatch.setattr(Workspace, "identity", identity)
+    monkeypatch.setattr(Survey, "identity", identity)
     assert suite.run(only="random")[0] == 0
     final = read_result(suite.folder / FINAL.name)
     assert final is not None and final.options["optim_wrapper.optimizer.lr"] == 0.01
     assert "optim_wrapper.optimizer.lr=0.01" in final.command
-
-
-def test_halving_needs_steps(tmp_path: Path) -> None:
-    suite = SearchedSuite(tmp_path, {}, halving=True)
-    (tmp_path / "cls.py").open("a").write("train_cfg = dict(max_epochs=3)\nparam_scheduler = []\n")
-    with pytest.raises(ConfigError, match="halving needs iterations"):
-        suite.workspace().recipe(Cell("random", "cls", 0, "rung_1/lr-0.1_wd-0"))
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        (
-            "[dict(type='LinearLR', by_epoch=False, begin=0, end=2)]",
-            r"leaves 1 of 2 steps of param_scheduler.0 \(LinearLR",
-        ),
-        (
-            "dict(type='CosineAnnealingLR', by_epoch=False, end=100)",
-            "needs param_scheduler as a list; found one scheduler",
-        ),
-        ("[dict(type='OneCycleLR', by_epoch=False, total_steps=100)]", "found `total_steps` in its schedule"),
-        ("[dict(type='CosineRestartLR', by_epoch=False, periods=[50, 50])]", "found `periods` in its schedule"),
-    ],
-)
-def test_a_schedule_that_halving_would_spoil_is_refused(tmp_path: Path, schedule: str, expected: str) -> None:
-    suite = SearchedSuite(tmp_path, {}, halving=True)
-    (tmp_path / "cls.py").open("a").write(f"param_scheduler = {schedule}\n")
-    with pytest.raises(ConfigError, match=expected):
-        suite.workspace().recipe(Cell("random", "cls", 0, "rung_1/lr-0.1_wd-0"))
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
@@ -434,14 +282,14 @@ def test_every_format_says_what_was_chosen(tmp_path: Path) -> None:
     assert suite.run()[0] == 0
     comparison = suite.comparison()
     choice = comparison.rows[0].entries[0].choices[0]
-    assert (choice.point, choice.score, choice.points, choice.halving) == ("lr-0.01_wd-0", 60.0, 4, False)
+    assert (choice.point, choice.score, choice.points) == ("lr-0.01_wd-0", 60.0, 4)
     lines = list(csv.DictReader(io.StringIO(RENDERERS["csv"](comparison))))
     assert lines[0]["chosen"] == "lr-0.01_wd-0 (60.0, 4 points)"
     assert json.loads(RENDERERS["json"](comparison))["rows"][1]["entries"][0]["choices"]["0"]["score"] == 60.0
     for name in ("rich", "md"):
-        assert "lr-0.01_wd-0 (60.0" in RENDERERS[name](comparison)
+        assert "lr-0.01_wd-0 (60.0" in renderings(comparison)[name]
     assert r"lr-0.01\_wd-0 (60.0" in RENDERERS["latex"](comparison)
-    page = write_report(suite.workspace(), tmp_path / "report.html").read_text()
+    page = suite.report(tmp_path / "report.html")
     assert "lr-0.01_wd-0 (60.0" in page and "--overlay selection" in page
 
 
@@ -465,14 +313,14 @@ def test_a_row_from_a_file(tmp_path: Path, journal: Path) -> None:
     assert f"model.backbone.init_cfg.checkpoint={tmp_path}/given.pth" in result.command
     (tmp_path / "given.pth").rename(tmp_path / "moved.pth")
     files = {"given": tmp_path / "moved.pth"}
-    assert suite.workspace(checkpoints=files).state(cell).kind == "done"  # content, not a path
+    assert suite.state(cell, checkpoints=files).kind == "done"  # content, not a path
     assert suite.comparison().rows[1].entries[0].values  # on a machine without the file
     (problem,) = problems_of(suite.workspace(), suite.workspace().cells)
     assert "given.pth does not exist; name its checkpoint by --checkpoint given=FILE" in str(problem)
     (tmp_path / "moved.pth").write_text("others")
-    assert suite.workspace(checkpoints=files).state(Cell("given", "cls", 0, "lr-0.1_wd-0")).kind == "stale"
+    assert suite.state(Cell("given", "cls", 0, "lr-0.1_wd-0"), checkpoints=files).kind == "stale"
     workspace = suite.workspace(checkpoints={"mine": tmp_path / "moved.pth"})
-    workspace.remember_checkpoints()
+    workspace.remember()
     assert list(suite.workspace().suite.pretrainings) == ["random", "given", "mine"]
     with pytest.raises(ConfigError, match="small letters"):
         suite.workspace(checkpoints={"My Model": tmp_path / "moved.pth"})
@@ -495,9 +343,8 @@ def test_a_file_in_the_place_of_a_row_is_named_and_compared(tmp_path: Path, repl
 
 def test_two_commands_remember_the_files_of_both(tmp_path: Path) -> None:
     suite = SearchedSuite(tmp_path, {})
-    both = [suite.workspace(checkpoints={name: tmp_path / "given.pth"}) for name in ("one", "two")]
-    for workspace in both:
-        workspace.remember_checkpoints()
+    for name in ("one", "two"):
+        suite.workspace(checkpoints={name: tmp_path / "given.pth"}).remember()
     assert list(suite.workspace().checkpoints) == ["one", "two"]
 
 

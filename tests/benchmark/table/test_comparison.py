@@ -13,12 +13,14 @@ from mixedae.benchmark.plan.recipe import Recipe, limit_options, read_config, re
 from mixedae.benchmark.plan.suites import load_suite
 from mixedae.benchmark.plan.variants import Variant
 from mixedae.benchmark.store.results import read_result
+from mixedae.benchmark.store.settings import Request
+from mixedae.benchmark.store.survey import Survey
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.benchmark.table.paired import REPLICATES, mcnemar
 from mixedae.benchmark.table.render import RENDERERS
 from mixedae.errors import ConfigError
 from mixedae.files import ROOT
-from tests.benchmark.fake_suite import FakeSuite
+from tests.benchmark.fake_suite import FakeSuite, renderings
 
 
 @pytest.fixture
@@ -38,8 +40,8 @@ def test_differences_are_tested_on_the_shared_images(suite: FakeSuite) -> None:
         assert entry.paired is not None and entry.difference is not None
         assert entry.paired.low <= entry.difference.mean <= entry.paired.high and entry.paired.images == 40
         assert entry.paired.p_holm is not None and entry.paired.p <= entry.paired.p_holm <= 2 * entry.paired.p
-    for name, render in RENDERERS.items():
-        assert str(round(mixedae.paired.low, 1)) in render(comparison), name
+    for name, text in renderings(comparison).items():
+        assert str(round(mixedae.paired.low, 1)) in text, name
     assert any(
         f"{REPLICATES}" in note or "bootstrap over the test images (40)" in note for note in comparison.footnotes
     )
@@ -47,7 +49,7 @@ def test_differences_are_tested_on_the_shared_images(suite: FakeSuite) -> None:
 
 def test_tests_are_remembered_by_content(suite: FakeSuite, monkeypatch: pytest.MonkeyPatch) -> None:
     before = suite.comparison()
-    monkeypatch.setattr("mixedae.benchmark.table.comparisons.compare_images", lambda *a: pytest.fail("tested again"))
+    monkeypatch.setattr("mixedae.benchmark.table.paired.compare_images", lambda *a: pytest.fail("tested again"))
     assert suite.comparison() == before
     monkeypatch.undo()
     suite.write_config("cls", outcomes="these images", epochs=3)  # other weights, other outcomes
@@ -153,8 +155,8 @@ def test_the_full_suite_compares_each_mixedae_with_mae_of_its_epochs() -> None:
         method, epochs = name.split("_")
         assert suite.baseline_of(name) == (f"mae_{epochs}" if method == "mixedae" else None)
         assert suite.pretrainings[name].published.epochs == int(epochs)  # type: ignore[union-attr]
-    workspace = Workspace(suite, need_data=False)
-    assert [workspace.epochs(name) for name in suite.pretrainings] == [300, 300, 800, 800, 1600, 1600]
+    survey = Survey(Workspace(suite, Request(need_data=False)))
+    assert [survey.epochs(name) for name in suite.pretrainings] == [300, 300, 800, 800, 1600, 1600]
 
 
 def test_settings_are_never_chosen_on_what_is_measured(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixedae.benchmark.table.compare import Comparison
-from mixedae.benchmark.table.render import FORMATS, RENDERERS, number
+from mixedae.benchmark.table.layout import number
+from mixedae.benchmark.table.render import RENDERERS
 from mixedae.benchmark.table.stats import Spread, paired_difference, spread
-from tests.benchmark.fake_suite import FakeSuite
+from tests.benchmark.fake_suite import FakeSuite, renderings
 
 numbers = st.floats(0, 100, allow_nan=False).map(lambda x: round(x, 3))
 by_seed = st.dictionaries(st.integers(0, 5), numbers, max_size=6)
@@ -98,9 +99,7 @@ def test_rows_columns_differences(suite: FakeSuite, comparison: Comparison) -> N
 
 
 def test_every_format_carries_watermark_notes_and_reasons(comparison: Comparison) -> None:
-    assert set(RENDERERS) == set(FORMATS)
-    for name, render in RENDERERS.items():
-        text = render(comparison)
+    for name, text in renderings(comparison).items():
         assert "Not real" in text, name
         assert "ValueError: 50" in text, name
         assert "MixedAE" in text or "mixedae" in text
@@ -156,8 +155,8 @@ def test_incomplete_suite_has_a_table(tmp_path: Path) -> None:
     comparison = suite.comparison()
     assert comparison.rows[1].entries[0].missing == {0: "waiting: its pre-training is not done (not run yet)"}
     assert comparison.rows[0].entries[0].missing == {0: "not run yet"}
-    for render in RENDERERS.values():
-        assert "not run yet" in render(comparison)
+    for text in renderings(comparison).values():
+        assert "not run yet" in text
     assert suite.run(only="random/cls")[0] == 0
     assert suite.comparison().rows[0].entries[0].values
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from mixedae.benchmark.plan.cards import load_card
 from mixedae.benchmark.plan.cells import Cell, matching
 from mixedae.benchmark.plan.launch import Launch, parse_slurm
-from mixedae.benchmark.plan.schema import explain
+from mixedae.benchmark.plan.schema import explain, parse_pairs
 from mixedae.benchmark.plan.suites import BENCHMARK, Suite, load_suite
 from mixedae.benchmark.store.data_roots import parse_roots
 from mixedae.benchmark.store.settings import Request
@@ -45,36 +45,22 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
     return seeds
 
 
-def parse_checkpoints(arguments: list[str]) -> dict[str, Path]:
-    """Read ``NAME=FILE`` arguments.
-
-    Raises:
-        ConfigError: an argument has another form.
-    """
-    files = {}
-    for argument in arguments:
-        name, equals, file = argument.partition("=")
-        if not equals or not name or not file:
-            raise ConfigError(f"--checkpoint {argument}: expected NAME=FILE")
-        files[name] = Path(file).absolute()
-    return files
-
-
 def _request(args: Namespace, suite: Suite) -> Request:
     """What the command was given beside the suite."""
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit {args.limit}: expected a number of iterations, at least 1")
+    files = parse_pairs("--checkpoint", args.checkpoint, "NAME=FILE")
     return Request(
         folder=Path(args.work_dir).absolute() if args.work_dir else None,
         data=parse_roots(args.data, suite),
-        checkpoints=parse_checkpoints(args.checkpoint),
+        checkpoints={name: Path(file).absolute() for name, file in files.items()},
         seeds=parse_seeds(args.seeds),
         limit=args.limit,
     )
 
 
-def _whatever_is_there(args: Namespace) -> Survey:
-    """The suite by its folder alone: with every seed that has results, and without the data."""
+def _survey_without_data(args: Namespace) -> Survey:
+    """A look at the suite's folder alone: every seed that has results, and no check of the data."""
     suite = load_suite(find_suite(args.suite))
     request = replace(_request(args, suite), need_data=False)
     workspace = Workspace(suite, request)
@@ -191,11 +177,11 @@ def _patience() -> AbstractContextManager[object]:
 
 
 def do_table(args: Namespace, console: Console) -> int:
-    """Print the comparison, whatever there is of it."""
+    """Print the comparison, complete or not."""
     from mixedae.benchmark.table.compare import compare
     from mixedae.benchmark.table.render import RENDERERS, rich_table
 
-    survey = _whatever_is_there(args)
+    survey = _survey_without_data(args)
     with _patience():
         comparison = compare(survey)
     if args.format == "rich":
@@ -209,7 +195,7 @@ def do_report(args: Namespace, console: Console) -> int:
     """Write the suite's report, one HTML file that needs no network."""
     from mixedae.benchmark.report.page import write_report
 
-    survey = _whatever_is_there(args)
+    survey = _survey_without_data(args)
     with _patience():
         path = write_report(survey, Path(args.out) if args.out else survey.workspace.folder / "report.html")
     console.print(f"report: {path}", markup=False, highlight=False, soft_wrap=True)

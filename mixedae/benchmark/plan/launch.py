@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mixedae.benchmark.plan.schema import Strict
+from mixedae.benchmark.plan.schema import Strict, parse_pairs
 from mixedae.errors import ConfigError
 
-LAUNCH = "launch.json"  # in the suite's folder: how the last run started processes
 PORT = 29400  # torchrun's own default for a rendezvous
 
 Count = Annotated[int, Field(ge=1)]
@@ -93,10 +92,5 @@ def parse_slurm(arguments: Sequence[str]) -> dict[str, str | int]:
     Raises:
         ConfigError: an argument has another form.
     """
-    found: dict[str, str | int] = {}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--slurm {argument}: expected KEY=VALUE")
-        found[key] = int(value) if value.isdecimal() else value
-    return found
+    given = parse_pairs("--slurm", arguments, "KEY=VALUE")
+    return {key: int(value) if value.isdecimal() else value for key, value in given.items()}

@@ -83,3 +83,23 @@ def load_yaml(path: Path, model: type[M]) -> M:
         raise ConfigError(f"{path}: {explain(error)}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def parse_pairs(flag: str, arguments: Iterable[str], form: str) -> dict[str, str]:
+    """Read the arguments of a flag that is given as ``NAME=VALUE``.
+
+    Args:
+        flag: such as ``--data``.
+        arguments: what was given.
+        form: what each must look like, for the message: ``NAME=DIR``.
+
+    Raises:
+        ConfigError: an argument has another form.
+    """
+    found = {}
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if not name or not value:
+            raise ConfigError(f"{flag} {argument}: expected {form}")
+        found[name] = value
+    return found

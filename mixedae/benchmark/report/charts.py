@@ -1,4 +1,4 @@
-"""The charts of a report: trade-off, learning curves, recognition accuracy; absent where nothing was recorded."""
+"""The charts of a report: trade-off, learning curves, recognition accuracy; a chart without data is left out."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -98,7 +98,7 @@ def _costs(done: dict[Cell, Any]) -> dict[str, float]:
 
 
 def _curves(workspace: Workspace, curves: dict[Cell, Curves]) -> list[Chart]:
-    """Pre-trainings, then each task, one line a seed: the first metric where it was validated on the way, else loss."""
+    """Pre-trainings, then each task: the first metric if it was validated on the way, else the loss."""
     found = []
     for task in (None, *workspace.suite.cards):
         card = workspace.suite.cards[task] if task else None
@@ -119,7 +119,7 @@ def _curves(workspace: Workspace, curves: dict[Cell, Curves]) -> list[Chart]:
             unit, what = next(iter(here.values())).unit, metric.name if metric else "training loss"
             title = f"{card.title if card else 'Pre-training'}: {what}"
             ends = [f"{item.name} ends at {_ends(item.runs)}" for item in series]
-            found.append(chart(title, unit, what, series, f"One line a seed. {'; '.join(ends)}."))
+            found.append(chart(title, unit, what, series, f"One line per seed. {'; '.join(ends)}."))
     return found
 
 

@@ -13,7 +13,7 @@ LAYER = re.compile(r"recognition/layer_(\d+)$")
 
 @dataclass
 class Curves:
-    """The scalars of one run, over epochs, or over iterations where it does not count epochs.
+    """The scalars of one run, over epochs, or over iterations if the run does not count epochs.
 
     Attributes:
         loss: (time, loss) of training.
@@ -34,8 +34,8 @@ def read_curves(folder: Path, epochs: float | None) -> Curves:
     """The curves of a cell.
 
     Args:
-        folder: the cell's folder; a resumed run has several logs, of which the later one counts.
-        epochs: how many the run trained; None where it counts iterations.
+        folder: the cell's folder; a resumed run has several logs. If two hold the same step, the later log counts.
+        epochs: how many the run trained; None if it counts iterations.
     """
     lines = list(_lines(folder))
     last = max((line["iter"] for line in lines if "iter" in line), default=0)
@@ -59,7 +59,7 @@ def read_curves(folder: Path, epochs: float | None) -> Curves:
 
 
 def _lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every line of every log, oldest first; a line that a kill cut short is left out."""
+    """Every line of every log, oldest first; a line that was cut short by a kill is left out."""
     for path in sorted(folder.glob("*/vis_data/scalars.json")):
         for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
@@ -71,7 +71,7 @@ def _lines(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _set(points: Points, at: float, value: float) -> None:
-    """Add a point; one of the same time is replaced, and what a resumed run did again goes."""
+    """Add a point. Points at the same or a later time are removed: a resumed run has made them again."""
     while points and points[-1][0] >= at:
         points.pop()
     points.append((float(at), float(value)))

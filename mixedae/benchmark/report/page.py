@@ -22,7 +22,7 @@ from mixedae.benchmark.table.layout import Layout
 from mixedae.files import read_json, write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
-CAPTIONS = {  # of the figures that tools/analyze.py draws, where their sidecar has none
+CAPTIONS = {  # of the figures that tools/analyze.py draws, for pictures whose sidecar has none
     "attention": "Attention of [CLS] in the last layer (the paper's Fig. 5).",
     "attention_objects": "How much of the attention of [CLS] lies on objects.",
     "recognition": "Accuracy of TopK sampling by layer and by epoch (the paper's Fig. 6).",
@@ -33,7 +33,7 @@ CAPTIONS = {  # of the figures that tools/analyze.py draws, where their sidecar 
 
 
 def write_report(survey: Survey, path: Path) -> Path:
-    """Write the report of a suite, whatever there is of it.
+    """Write the report of a suite, complete or not.
 
     Args:
         survey: of the suite's folder.

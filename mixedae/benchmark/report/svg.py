@@ -27,8 +27,8 @@ class Series:
 
     Attributes:
         name: in the legend.
-        runs: one list of points a run; all have the series' look.
-        look: number of its colour, marker and dashes.
+        runs: one list of points per run; all are drawn in the same look.
+        look: the number of its colour, marker and dashes.
         labels: names of single points, for clouds.
         line: whether points are joined.
         hollow: markers without filling, for numbers that are not ours.

@@ -17,12 +17,13 @@ def prepare(folder: Path, identity: Identity, provenance: Provenance, resume: bo
     Args:
         folder: the cell's folder, whose lock the caller holds.
         identity: what the run will be made of.
-        provenance: the code and machine that run it: a later harness may find the run ended, and is not what made it.
+        provenance: the code and machine that make the run. If this harness is killed, a later one finds the run and
+            records these instead of its own.
         resume: keep checkpoints and log; otherwise the folder is emptied.
     """
     if not resume:
         clear(folder)
-    for name in (RESULT, RECORD, PROGRESS, OUTCOMES):  # of an earlier run: they must not be taken for this one's
+    for name in (RESULT, RECORD, PROGRESS, OUTCOMES):  # of an earlier run; they must not be mistaken for this one's
         (folder / name).unlink(missing_ok=True)
     note = {"key": identity.key, "identity": identity.model_dump(), "provenance": provenance.model_dump()}
     write_json(folder / ATTEMPT, note)
@@ -35,7 +36,7 @@ def attempted(folder: Path, identity: Identity) -> bool:
 
 
 def attempted_by(folder: Path) -> Provenance | None:
-    """The code and machine of the last attempt; None where it was not noted."""
+    """The code and machine of the last attempt; None if it was not noted."""
     attempt = read_json(folder / ATTEMPT, default={})
     try:
         return Provenance.model_validate(attempt["provenance"])
@@ -49,7 +50,7 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def clear(folder: Path) -> None:
-    """Empty a cell's folder, but for its lock and, until it is replaced, the note of the last attempt.
+    """Empty a cell's folder except for its lock and the note of the last attempt, which the next attempt replaces.
 
     Raises:
         ResultsError: the folder holds files and none of the harness's own, so it may be somebody's data.

@@ -90,7 +90,7 @@ def interruption(number: int) -> str:
 
 
 class PlainBoard(Board):
-    """Lines for logs and pipes: one where a cell starts or ends, and one about the whole every ``every`` seconds."""
+    """Lines for logs and pipes: one when a cell starts or ends, and every ``every`` seconds one about the suite."""
 
     def __init__(self, console: Console, every: float = 30.0) -> None:
         self.console = console
@@ -196,7 +196,7 @@ class LiveBoard(Board):
         return Group(*parts)
 
     def _matrix(self) -> Table:
-        """Pre-trainings x kinds; how far a search is, one symbol a seed, and the numbers where there is one seed."""
+        """Pre-trainings x kinds: progress of a search, one symbol per seed, and the numbers if there is one seed."""
         kinds = list(dict.fromkeys(view.cell.kind for view in self.views.values()))
         table = Table("", *kinds, box=None, padding=(0, 2, 0, 0))
         transfers_first = sorted(self.views, key=lambda cell: cell.task is None)  # these are in the suite's order

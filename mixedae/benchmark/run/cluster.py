@@ -1,8 +1,9 @@
 """Cells as jobs of a cluster: submitit sends them to Slurm, or runs them as processes of this machine.
 
 Every job runs the ordinary harness for one cell, so that locks, adoption, retries and results are the same as locally.
-A transfer's job waits for that of its pre-training and for those of its search: by Slurm's own dependency, or, where
-the cluster has none, by being sent when they have ended. Which point of a search it trains it finds out when it runs.
+The job of a transfer waits for the job of its pre-training and for the jobs of its search. On Slurm this is a
+dependency between jobs; on this machine a job is sent when the others have ended. A job finds out when it runs which
+point of a search was best.
 """
 
 import time

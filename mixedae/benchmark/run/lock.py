@@ -19,7 +19,7 @@ class FileLock:
         self._file: Any = None
 
     def acquire(self) -> bool:
-        """Take the lock if it is free. Returns False where somebody else has it."""
+        """Take the lock if it is free. Returns False if another process has it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = self.path.open("a+", encoding="utf-8")
         try:
@@ -34,7 +34,7 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Give the lock back, whoever inherited it."""
+        """Give the lock back, also for the processes that inherited it."""
         if self._file is not None:
             fcntl.flock(self._file, fcntl.LOCK_UN)
             self._file.close()

@@ -77,7 +77,7 @@ class SuiteRunner:
             cells: the cells, each transfer's pre-training among them.
 
         Returns:
-            The exit status: 0, 1 where a cell failed, 128 + signal after an interrupt.
+            The exit status: 0, 1 if a cell failed, 128 + signal after an interrupt.
         """
         self.started = datetime.now(timezone.utc)
         self.provenance = collect(self.workspace.root)

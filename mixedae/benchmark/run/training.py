@@ -38,7 +38,7 @@ class Plan:
         cell: the cell.
         card: its task; None for a pre-training.
         identity: what the run is made of.
-        folder: where it lands.
+        folder: where its files go.
         command: what is run.
         config: its recipe.
         overlays, options: what is merged over the recipe.
@@ -61,7 +61,7 @@ class Plan:
     begun_by: Provenance | None = None
 
     def conclude(self, status: int, started: datetime, seconds: float) -> Result:
-        """The result of an ended process; whatever is wrong with it becomes a failed result with its reason.
+        """The result of an ended process; if anything is wrong with it, a failed result with the reason.
 
         Args:
             status: exit status as ``subprocess`` gives it.
@@ -78,7 +78,7 @@ class Plan:
         return self._result(started, seconds, found)
 
     def adopt(self) -> Result | None:
-        """The result of a run of the same content that ended well while its harness was killed; None without one."""
+        """The result of a run of the same content that ended well although its harness was killed; None without one."""
         record = self.folder / RECORD
         if not attempted(self.folder, self.identity) or not record.is_file() or (self.folder / RESULT).is_file():
             return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mixedae.benchmark.plan.cards import DataPart
 from mixedae.benchmark.plan.recipe import DATA_PREFIX
-from mixedae.benchmark.plan.schema import nearest
+from mixedae.benchmark.plan.schema import nearest, parse_pairs
 from mixedae.benchmark.plan.suites import Suite
 from mixedae.errors import ConfigError, DataError
 from mixedae.files import ROOT, read_json, write_json
@@ -20,15 +20,11 @@ def parse_roots(arguments: list[str], suite: Suite) -> dict[str, Path]:
         ConfigError: an argument has another form, or names data that the suite does not read.
     """
     known = {part.name for part in data_parts(suite)}
-    roots = {}
-    for argument in arguments:
-        name, equals, folder = argument.partition("=")
-        if not equals or not folder:
-            raise ConfigError(f"--data {argument}: expected NAME=DIR")
+    given = parse_pairs("--data", arguments, "NAME=DIR")
+    for name in given:
         if name not in known:
             raise ConfigError(f"--data {name}: {suite.name} reads no such data; {nearest(name, known)}")
-        roots[name] = Path(folder).absolute()
-    return roots
+    return {name: Path(folder).absolute() for name, folder in given.items()}
 
 
 def data_parts(suite: Suite) -> list[DataPart]:

@@ -48,7 +48,7 @@ class Outcomes:
             weights: (B, N), how often each image counts.
 
         Returns:
-            (B,): top-1 accuracy and mIoU in percent, COCO AP in 0..1; NaN where nothing is defined.
+            (B,): top-1 accuracy and mIoU in percent, COCO AP in 0..1; NaN if the metric is undefined.
         """
         if self.kind == "correct":
             return 100 * (weights @ self.arrays["correct"]) / weights.sum(axis=1)
@@ -101,7 +101,7 @@ class _Category:
     counts: np.ndarray
 
     def average_precision(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """AP averaged over thresholds, 0 where undefined, and whether it is defined; each (B,).
+        """AP averaged over thresholds (0 if undefined), and whether it is defined; each (B,).
 
         Precision only matters where recall rises, at true positives: everything else is skipped.
         """

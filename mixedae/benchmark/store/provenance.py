@@ -31,7 +31,7 @@ def cores() -> int:
 
 
 def _output(*command: str, cwd: Path | None = None) -> str | None:
-    """A command's output; None where it is not installed or fails."""
+    """A command's output; None if it is not installed or fails."""
     if shutil.which(command[0]) is None:
         return None
     try:
@@ -60,7 +60,7 @@ def _versions() -> dict[str, str]:
 
 
 def code_version(root: Path) -> str | None:
-    """The commit of the code in short, marked where it is changed; None outside a repository."""
+    """The commit of the code in short, marked if it is changed; None outside a repository."""
     commit, changed = _code(root)
     if commit is None:
         return None

@@ -50,7 +50,7 @@ class Identity(Strict):
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
     def changes(self, current: "Identity") -> str:
-        """In words, what differs between this (recorded) identity and the current one; empty where nothing does."""
+        """In words, what differs between this (recorded) identity and the current one; empty if nothing differs."""
         words = {
             "weights_sha256": "the pre-trained weights",
             "recipe_hash": "the recipe",
@@ -80,7 +80,7 @@ class Checkpoint(Strict):
         return cls(file=path.name, sha256=content_hash(path), size=status.st_size, mtime_ns=status.st_mtime_ns)
 
     def holds(self, folder: Path) -> bool:
-        """Whether the file in ``folder`` still has this content; it is read again only where size or time differ."""
+        """Whether the file in ``folder`` still has this content; it is read again only if size or time differ."""
         path = folder / self.file
         if not path.is_file():
             return False
@@ -144,7 +144,7 @@ class Provenance(Strict):
 
     @property
     def version(self) -> str:
-        """The commit in short, marked where the code differed from it."""
+        """The commit in short, marked if the code differed from it."""
         return (self.commit or "unknown")[:10] + (" (changed)" if self.dirty else "")
 
 
@@ -222,7 +222,7 @@ class Result(Strict):
 
 
 def read_result(folder: Path) -> Result | None:
-    """The result in a cell's folder; None where there is none.
+    """The result in a cell's folder; None if there is none.
 
     Raises:
         ResultsError: the file is damaged or follows another schema.

@@ -1,20 +1,21 @@
-"""The comparison of a suite: its cells, whatever there is of them, collected into a table."""
+"""The comparison of a suite: its cells collected into a table, complete or not."""
 
 from pathlib import Path
+from typing import Any
 
 from mixedae.benchmark.plan.cards import Metric
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.store.results import Result
 from mixedae.benchmark.store.survey import State, Survey
-from mixedae.benchmark.table.comparison import Column, Comparison, Entry, PublishedValue, Row
+from mixedae.benchmark.table.comparison import Column, Comparison, Entry, Row
 from mixedae.benchmark.table.counterparts import comparable, counterpart, published_row
 from mixedae.benchmark.table.footnotes import footnotes
 from mixedae.benchmark.table.paired import PairedTests, adjust
-from mixedae.benchmark.table.stats import Spread, over_tasks, paired_difference, spread
+from mixedae.benchmark.table.stats import over_tasks, paired_difference, spread
 
 
 def compare(survey: Survey) -> Comparison:
-    """Collect the cells of a suite, whatever there is of them, into a table.
+    """Collect the cells of a suite into a table, complete or not.
 
     Args:
         survey: of the suite's folder.
@@ -62,59 +63,36 @@ def _row(survey: Survey, name: str, results: dict[Cell, Result], epochs: dict[st
         base = None  # never fewer epochs against more; a footnote says so
     tests = PairedTests(workspace.folder)
 
-    def found(pretraining: str, task: str) -> dict[int, tuple[Path, Result]]:
-        cells = {seed: Cell(pretraining, task, seed) for seed in seeds}
+    def found(pretraining: str | None, task: str) -> dict[int, tuple[Path, Result]]:
+        cells = {seed: Cell(pretraining, task, seed) for seed in seeds} if pretraining else {}
         return {seed: (workspace.dir(cell), results[cell]) for seed, cell in cells.items() if cell in results}
 
-    def published(metric: Metric, ours: Spread | None, difference: Spread | None) -> PublishedValue | None:
-        if workspace.limit:  # nothing shortened stands beside a published number
-            return None
-        return counterpart(suite, name, base, metric, epochs[name], ours, difference)
+    def entry(metric: Metric, ours: dict[int, float], theirs: dict[int, float], **more: Any) -> Entry:
+        mean, difference = spread(list(ours.values())), paired_difference(ours, theirs) if base else None
+        if not workspace.limit:  # nothing shortened stands beside a published number
+            more["published"] = counterpart(suite, name, base, metric, epochs[name], mean, difference)
+        return Entry(values=ours, spread=mean, difference=difference, **more)
 
     entries, firsts, base_firsts = [], [], []
     for task, card in suite.cards.items():
-        mine, others = found(name, task), found(base, task) if base else {}
+        mine, others = found(name, task), found(base, task)
+        choices = {seed: choice for seed in mine if (choice := survey.choice(Cell(name, task, seed)))}
+        missing = {seed: _reason(survey.state(Cell(name, task, seed))) for seed in seeds if seed not in mine}
         for metric in card.metrics:
-            ours = {seed: result.values[metric.key] for seed, (_, result) in mine.items()}
-            theirs = {seed: result.values[metric.key] for seed, (_, result) in others.items()}
-            difference = paired_difference(ours, theirs) if base else None
-            paired, unpaired = tests.test(mine, others, metric) if difference else (None, "")
-            mean = spread(list(ours.values()))
+            ours, theirs = (
+                {seed: result.values[metric.key] for seed, (_, result) in side.items()} for side in (mine, others)
+            )
+            paired, unpaired = tests.test(mine, others, metric) if ours.keys() & theirs.keys() else (None, "")
+            entries.append(
+                entry(metric, ours, theirs, paired=paired, unpaired=unpaired, choices=choices, missing=missing)
+            )
             if metric is card.metrics[0]:
                 firsts.append(ours)
                 base_firsts.append(theirs)
-            entries.append(
-                Entry(
-                    values=ours,
-                    spread=mean,
-                    difference=difference,
-                    paired=paired,
-                    unpaired=unpaired,
-                    published=published(metric, mean, difference),
-                    choices={seed: choice for seed in mine if (choice := survey.choice(Cell(name, task, seed)))},
-                    missing={
-                        seed: _reason(survey.state(cell))
-                        for seed in seeds
-                        if (cell := Cell(name, task, seed)) not in results
-                    },
-                )
-            )
     if (average := suite.average_metric) is not None:
-        ours = over_tasks(firsts)
-        mean, difference = (
-            spread(list(ours.values())),
-            paired_difference(ours, over_tasks(base_firsts)) if base else None,
-        )
         absent = {seed: sum(seed not in values for values in firsts) for seed in seeds}
-        entries.append(
-            Entry(
-                values=ours,
-                spread=mean,
-                difference=difference,
-                published=published(average, mean, difference),
-                missing={seed: f"{n} of {len(firsts)} tasks are not done" for seed, n in absent.items() if n},
-            )
-        )
+        missing = {seed: f"{n} of {len(firsts)} tasks are not done" for seed, n in absent.items() if n}
+        entries.append(entry(average, over_tasks(firsts), over_tasks(base_firsts), missing=missing))
     return Row(
         pretraining=name,
         title=suite.title_of(name),

@@ -14,16 +14,16 @@ class PublishedValue(Strict):
         epochs: pre-training epochs.
         source: paper, table.
         tolerance: how close counts as reproduced.
-        reproduced, difference_reproduced: whether our mean, our difference is that close; None where there is none.
+        reproduced, difference_reproduced: whether our mean, our difference is that close; None if there is none.
         derived: why the number is derived rather than read, if it is.
     """
 
     value: float
-    difference: float | None
+    difference: float | None = None
     epochs: int | None
     source: str
     tolerance: float | None
-    reproduced: bool | None
+    reproduced: bool | None = None
     difference_reproduced: bool | None = None
     derived: str | None
 
@@ -33,7 +33,7 @@ class Entry(Strict):
 
     Attributes:
         values: seed to value.
-        spread: over seeds; None where nothing is there.
+        spread: over seeds; None without a value.
         difference: to the baseline, paired by seed; None for the baseline itself.
         paired: the test of that difference on the shared test images.
         unpaired: why there is no such test, or which seeds it leaves out.
@@ -70,7 +70,7 @@ class Row(Strict):
         epochs: of pre-training; None for random initialisation.
         baseline: title of the row that its differences are taken to.
         published_only: a row of a published table, without runs of ours.
-        entries: one a column.
+        entries: one per column.
     """
 
     pretraining: str
@@ -101,10 +101,10 @@ class Comparison(Strict):
     footnotes: tuple[str, ...]
 
     def blocks(self) -> list[tuple[str, tuple[Row, ...]]]:
-        """The rows by pre-training epochs, each block a table of its own: fewer epochs never share a column with more.
+        """The rows by pre-training epochs. Each block is a table, so that different epochs never share a column.
 
         Returns:
-            Heading (empty where there is one block) and rows; rows without pre-training stand in every block.
+            Heading (empty if there is one block) and rows. Rows without pre-training are in every block.
         """
         epochs = sorted({row.epochs for row in self.rows if row.epochs is not None})
         if len(epochs) < 2:

@@ -1,10 +1,9 @@
 """Published numbers beside ours: the counterpart of a value, and rows of published tables."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from mixedae.benchmark.plan.cards import Metric
-from mixedae.benchmark.plan.published import PublishedRef
+from mixedae.benchmark.plan.published import PublishedRef, PublishedRow
 from mixedae.benchmark.plan.suites import Suite
 from mixedae.benchmark.table.comparison import Entry, PublishedValue, Row
 from mixedae.benchmark.table.stats import Spread
@@ -31,16 +30,12 @@ def counterpart(
     if other_ref is not None and other_ref.table == ref.table and comparable(other_ref.epochs, ref.epochs):
         other = suite.published.row(other_ref)[1].values.get(metric.published)
         difference = round(value - other, 6) if other is not None else None
-    return PublishedValue(
-        value=value,
-        difference=difference,
-        epochs=row.epochs,
-        source=table.source,
-        tolerance=metric.tolerance,
-        reproduced=_close(ours, value, metric.tolerance),
-        difference_reproduced=_close(our_difference, difference, metric.tolerance),
-        derived=row.derived.get(metric.published),
-    )
+    compared = {
+        "difference": difference,
+        "reproduced": _close(ours, value, metric.tolerance),
+        "difference_reproduced": _close(our_difference, difference, metric.tolerance),
+    }
+    return _printed(table.source, row, metric).model_copy(update=compared)
 
 
 def comparable(epochs: float | None, others: float | None) -> bool:
@@ -63,10 +58,10 @@ def published_row(suite: Suite, ref: PublishedRef, metrics: Iterable[Metric]) ->
         metrics: of the columns.
     """
     table, row = suite.published.row(ref)
-    entries = []
-    for metric in metrics:
-        value = row.values.get(metric.published or "")
-        entries.append(Entry() if value is None else Entry(published=_as_printed(value, metric, table.source, row)))
+    entries = [
+        Entry(published=None if row.values.get(metric.published or "") is None else _printed(table.source, row, metric))
+        for metric in metrics
+    ]
     return Row(
         pretraining=f"{ref.table}/{ref.method}",
         title=f"{ref.method} (published{', effective epochs' if row.effective_epochs else ''})",
@@ -76,13 +71,11 @@ def published_row(suite: Suite, ref: PublishedRef, metrics: Iterable[Metric]) ->
     )
 
 
-def _as_printed(value: float, metric: Metric, source: str, row: Any) -> PublishedValue:
+def _printed(source: str, row: PublishedRow, metric: Metric) -> PublishedValue:
+    """The value that a published table prints for a metric, which it has."""
+    column = metric.published or ""
+    value = row.values[column]
+    assert value is not None
     return PublishedValue(
-        value=value,
-        difference=None,
-        epochs=row.epochs,
-        source=source,
-        tolerance=metric.tolerance,
-        reproduced=None,
-        derived=row.derived.get(metric.published),
+        value=value, epochs=row.epochs, source=source, tolerance=metric.tolerance, derived=row.derived.get(column)
     )

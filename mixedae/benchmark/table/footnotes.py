@@ -34,7 +34,7 @@ def footnotes(
 def _statistics(workspace: Workspace, rows: list[Row]) -> Iterable[str]:
     seeds = len({cell.seed for cell in workspace.cells})
     if seeds > 1:
-        yield f"Mean ± standard deviation (n - 1) over n={seeds} seeds where no other n stands; Δ is paired by seed."
+        yield f"Mean ± standard deviation (n - 1) over n={seeds} seeds unless another n is given; Δ is paired by seed."
     elif any(row.baseline for row in rows):
         yield "One seed: the spread over trainings is unknown, and a small difference means nothing."
     entries = [entry for row in rows for entry in row.entries]
@@ -88,7 +88,7 @@ def _selection(workspace: Workspace, rows: list[Row]) -> Iterable[str]:
 
 
 def chosen_text(choices: dict[int, Choice]) -> str:
-    """``lr-0.01_wd-0 (88.1, 20 points)``; each seed's where there are several."""
+    """``lr-0.01_wd-0 (88.1, 20 points)``; one per seed if there are several."""
     texts = {}
     for seed, choice in choices.items():
         diverged = f", {choice.diverged} diverged" if choice.diverged else ""
@@ -99,8 +99,8 @@ def chosen_text(choices: dict[int, Choice]) -> str:
 def _average(workspace: Workspace) -> Iterable[str]:
     if workspace.suite.average is not None:
         yield (
-            f"average: mean of {len(workspace.suite.cards)} tasks, each by its first metric, where all are done. Its ± "
-            "is over seeds alone, of the same tasks; its Δ has no test."
+            f"average: mean of {len(workspace.suite.cards)} tasks, each by its first metric, for seeds with all of "
+            "them. Its ± is over seeds alone, of the same tasks; its Δ has no test."
         )
 
 
@@ -112,7 +112,7 @@ def _files(workspace: Workspace) -> Iterable[str]:
         seeds = "; seeds repeat the transfers alone" if len({cell.seed for cell in workspace.cells}) > 1 else ""
         yield f"From a checkpoint file, whose pre-training is not known here: {', '.join(rows)}{seeds}."
     if given := [f"{suite.distinct_title(name)} is {file}" for name, file in workspace.checkpoints.items()]:
-        yield f"Given by --checkpoint, whatever the row's title says: {'; '.join(given)}."
+        yield f"Given by --checkpoint, not what the row's title says: {'; '.join(given)}."
 
 
 def _data(workspace: Workspace, results: dict[Cell, Result]) -> Iterable[str]:
@@ -132,11 +132,11 @@ def _cells(workspace: Workspace, results: dict[Cell, Result]) -> Iterable[str]:
 
 
 def code_notes(results: dict[Cell, Result], here: str | None) -> Iterable[str]:
-    """Which code made which cells, where it is not one version and the one that is here.
+    """Which code made which cells, unless it was one version and that is the code here.
 
     Args:
         results: the cells.
-        here: the version of the code that is asked; None where it is not known.
+        here: the version of the code that runs now; None if it is unknown.
     """
     versions: dict[str, list[str]] = {}
     for cell, result in results.items():
@@ -181,4 +181,4 @@ def _sources(rows: list[Row]) -> Iterable[str]:
         listed = ", ".join(f"{tolerance:g}" for tolerance in tolerances)
         yield f"✓ and ✗: within or outside the task's tolerance (± {listed}) of the paper's number."
     if any(published.derived for published in shown):
-        yield "Some published numbers are derived where the scan of the paper is damaged; published.yaml marks them."
+        yield "Some published numbers are derived because the paper's scan is damaged there; published.yaml marks them."

@@ -7,7 +7,7 @@ from mixedae.benchmark.table.stats import PairedTest, Spread
 
 
 def number(spread: Spread, signed: bool = False, seeds: int = 1) -> str:
-    """``71.3``; ``71.3 ± 0.4`` for several seeds; ``(n=2)`` behind it where that is not the number of ``seeds``."""
+    """``71.3``; ``71.3 ± 0.4`` for several seeds; ``(n=2)`` behind it if that is not the number of ``seeds``."""
     text = f"{spread.mean:+.1f}" if signed else f"{spread.mean:.1f}"
     if spread.std is not None:
         text += f" ± {spread.std:.1f}"
@@ -25,7 +25,7 @@ def interval(test: PairedTest) -> str:
 
 
 def verdict(within: bool | None) -> str:
-    """A mark for within or outside the tolerance; empty where it cannot be said."""
+    """A mark for within or outside the tolerance; empty if that is unknown."""
     return "" if within is None else " ✓" if within else " ✗"
 
 
@@ -35,7 +35,7 @@ class Field:
 
     Attributes:
         parts: what it says: the number, then what stands beside it.
-        within: whether it is within the tolerance of the published number; None where that cannot be said.
+        within: whether it is within the tolerance of the published number; None if that is unknown.
     """
 
     parts: tuple[str, ...]
@@ -52,8 +52,8 @@ class Grid:
     """One block of the comparison as text: what terminal, Markdown, LaTeX and HTML share.
 
     Attributes:
-        heading: of the block; empty where there is one.
-        header: one field a column.
+        heading: of the block; empty if there is one block.
+        header: one field per column.
         rows: the same width; the first column is the pre-training.
     """
 

@@ -21,7 +21,7 @@ LEVEL = 0.95
 CHUNK = 100  # replicates at a time: 40 MB of weights for ImageNet's 50,000 images
 MEMORY = "comparisons.json"  # in the suite's folder: key of what was compared, to the test
 NO_OUTCOMES = "no outcomes of single images were stored"
-VERSION = 1  # raised when the procedure changes: remembered tests are then made anew
+VERSION = 1  # raised when the procedure changes, so that remembered tests are made again
 
 
 def mcnemar(ours: np.ndarray, baseline: np.ndarray) -> float:

@@ -77,7 +77,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def to_csv(comparison: Comparison) -> str:
-    """One line a pre-training and metric; empty fields where there is nothing."""
+    """One line per pre-training and metric; a field without a value is empty."""
     out = io.StringIO()
     writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()

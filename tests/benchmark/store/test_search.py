@@ -337,7 +337,7 @@ def test_a_file_in_the_place_of_a_row_is_named_and_compared(tmp_path: Path, repl
     assert comparison.rows[2].baseline == "MAE" and comparison.rows[2].entries[0].difference is not None
     title = {"mae": "MAE", "mixedae": "mixedae"}[replaced]
     notes = "\n".join(comparison.footnotes).replace("MixedAE", "mixedae")
-    assert f"Given by --checkpoint, whatever the row's title says: {title} is {tmp_path}/mine.pth." in notes
+    assert f"Given by --checkpoint, not what the row's title says: {title} is {tmp_path}/mine.pth." in notes
     assert f"mixedae is compared with MAE; the pre-training epochs of {title} are unknown." in notes
 
 

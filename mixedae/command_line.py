@@ -10,12 +10,12 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixedae.errors import ConfigError, LauncherError, MixedAEError
 from mixedae.launchers import LAUNCHERS
+from mixedae.wording import nearest
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -108,9 +108,7 @@ def merge_overlays(cfg: "Config", names: Iterable[str], path: str | Path) -> Non
     known = overlays_of(cfg)
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(known) or 'none'}"
-            raise ConfigError(f"{path} has no overlay `{name}`; {hint}")
+            raise ConfigError(f"{path} has no overlay `{name}`; {nearest(name, known)}")
         cfg.merge_from_dict(copy.deepcopy(cfg[name].to_dict()))  # merging takes `_delete_` out of what it is given
 
 
@@ -133,11 +131,7 @@ def check_options(options: dict, keys: set[str]) -> None:
                 f"--cfg-options {option}: `{first}` is a variable that the config has already used, so this would "
                 "change nothing; set the values that were computed from it (tools/train.py --help shows the form)"
             )
-        near = get_close_matches(first, RUNNER_KEYS, n=1)
-        raise ConfigError(
-            f"--cfg-options {option}: nothing reads the key `{first}`"
-            + (f"; did you mean `{near[0]}`?" if near else "")
-        )
+        raise ConfigError(f"--cfg-options {option}: nothing reads the key `{first}`; {nearest(first, RUNNER_KEYS)}")
 
 
 def import_library(cfg: "Config") -> None:

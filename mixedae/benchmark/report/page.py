@@ -12,7 +12,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.suites import RANDOM
 from mixedae.benchmark.report.charts import charts
-from mixedae.benchmark.run.views import duration
 from mixedae.benchmark.store.choosing import OVER
 from mixedae.benchmark.store.provenance import code_version
 from mixedae.benchmark.store.states import Known, State
@@ -21,6 +20,7 @@ from mixedae.benchmark.table.compare import compare
 from mixedae.benchmark.table.comparison import Comparison
 from mixedae.benchmark.table.render import Layout
 from mixedae.files import read_json, write_text
+from mixedae.wording import duration
 
 TEMPLATES = Path(__file__).parent / "templates"
 CAPTIONS = {  # of the figures that tools/analyze.py draws, where their sidecar has none

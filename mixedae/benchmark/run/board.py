@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mixedae.benchmark.plan.cells import Cell
-from mixedae.benchmark.run.views import CellState, CellView, duration, time_left
+from mixedae.benchmark.run.views import CellState, CellView, time_left
+from mixedae.wording import duration
 
 SYMBOLS: dict[CellState, tuple[str, str]] = {
     "waiting": ("·", "dim"),

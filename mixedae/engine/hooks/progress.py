@@ -14,6 +14,7 @@ from torch import Tensor
 from mixedae.engine.console import NOTICE
 from mixedae.files import write_json
 from mixedae.registry import HOOKS
+from mixedae.wording import duration
 
 
 @HOOKS.register_module()
@@ -151,7 +152,7 @@ def progress_line(state: dict[str, Any]) -> str:
         state: the content of progress.json.
 
     Returns:
-        Such as ``train  epoch 3/25  iter 120/2200  loss 0.512  lr 0.001  4 min 10 s left``.
+        Such as ``train  epoch 3/25  iter 120/2200  loss 0.512  lr 0.001  4m10s left``.
     """
     parts = [state["phase"]]
     if state["max_epochs"] is not None:
@@ -161,20 +162,3 @@ def progress_line(state: dict[str, Any]) -> str:
     if state["eta_s"] is not None:
         parts.append(f"{duration(state['eta_s'])} left")
     return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the two largest units.
-
-    Args:
-        seconds: not negative.
-
-    Returns:
-        Such as ``4 min 10 s`` or ``2 h 5 min``.
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    units = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    first = next((i for i, (count, _) in enumerate(units) if count), 3)
-    return " ".join(f"{count} {unit}" for count, unit in units[first : first + 2] if count or unit == "s")

@@ -184,12 +184,12 @@ def test_mae_has_no_groups_and_infinite_samplers_no_last_batch() -> None:
 @pytest.mark.parametrize(
     ("node", "message"),
     [
-        ({"type": "mixedae.ProgressHook", "intervall": 2}, r"hook .*unknown key 'intervall'; did you mean 'interval'"),
-        ({"type": "mixedae.ProgresHook"}, r"unknown type 'mixedae\.ProgresHook'; did you mean 'mixedae\.ProgressHook'"),
-        ({"type": "mixedae.MixedAEViT", "drop_pth_rate": 0.1}, "did you mean 'drop_path_rate'"),
-        ({"type": "mixedae.MixedAE", "grup_size": 4}, "did you mean 'group_size'"),
+        ({"type": "mixedae.ProgressHook", "intervall": 2}, r"hook .*unknown key `intervall`; did you mean `interval`"),
+        ({"type": "mixedae.ProgresHook"}, r"unknown type `mixedae\.ProgresHook`; did you mean `mixedae\.ProgressHook`"),
+        ({"type": "mixedae.MixedAEViT", "drop_pth_rate": 0.1}, "did you mean `drop_path_rate`"),
+        ({"type": "mixedae.MixedAE", "grup_size": 4}, "did you mean `group_size`"),
         ({"type": "mixedae.PretrainedViT", "zzz": 1}, "known: allow_missing, checkpoint, map_location, prefix"),
-        ([{"a": {"type": "mixedae.PretrainedViT", "chekpoint": "x"}}], r"hook\[0\]\.a .*did you mean 'checkpoint'"),
+        ([{"a": {"type": "mixedae.PretrainedViT", "chekpoint": "x"}}], r"hook\[0\]\.a .*did you mean `checkpoint`"),
     ],
 )
 def test_unknown_keys_are_named_with_the_nearest(node: Any, message: str) -> None:

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 from mixedae.engine.hooks.progress import progress_line
 from mixedae.errors import NonFiniteLossError
+from mixedae.records import Progress
 from mixedae.weights import read_state_dict
 
 Make = Callable[..., Runner]
@@ -150,8 +151,8 @@ def test_a_terminal_gets_one_line_kept_up_to_date(make_runner: Make, monkeypatch
 
 
 def test_progress_line_without_epochs() -> None:
-    state = {"phase": "train", "epoch": None, "max_epochs": None, "iter": 5, "max_iters": 10, "loss": None, "lr": 1e-3}
-    assert progress_line({**state, "eta_s": 250.0}) == "train  iter 5/10  lr 0.001  4m10s left"
+    state = Progress(iter=5, max_iters=10, lr=1e-3, eta_s=250.0)
+    assert progress_line(state) == "train  iter 5/10  lr 0.001  4m10s left"
 
 
 def test_a_run_without_validation_has_a_record_without_metrics(make_runner: Make, tmp_path: Path) -> None:

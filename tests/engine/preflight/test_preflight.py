@@ -10,10 +10,10 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mixedae.engine.preflight.config import check_launcher, check_schedule, check_sizes, preflight
+from mixedae.engine.preflight.config import check_schedule, check_sizes, preflight
 from mixedae.engine.preflight.data import check_datasets
 from mixedae.engine.preflight.keys import check_known_keys, walk
-from mixedae.errors import ConfigError, DataError, GroupSizeError, ImageSizeError, LauncherError, WeightsError
+from mixedae.errors import ConfigError, DataError, GroupSizeError, ImageSizeError, WeightsError
 from mixedae.files import ROOT
 
 
@@ -110,22 +110,6 @@ def test_an_empty_annotation_file_is_refused(folders: Path) -> None:
     (folders / "coco" / "annotations" / "instances_val2017.json").write_text("")
     with pytest.raises(DataError, match=r"val data .*is empty"):
         check_datasets(detection(folders))
-
-
-def test_launchers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "SLURM_PROCID"):
-        monkeypatch.delenv(name, raising=False)
-    check_launcher("none")
-    with pytest.raises(LauncherError, match=r"--launcher pytorch needs RANK, WORLD_SIZE.*torchrun"):
-        check_launcher("pytorch")
-    monkeypatch.setenv("LOCAL_RANK", "0")  # upstream's train.py sets it by itself
-    with pytest.raises(LauncherError, match="needs RANK, WORLD_SIZE, MASTER_ADDR"):
-        check_launcher("pytorch")
-    with pytest.raises(LauncherError, match=r"slurm needs .*SLURM_PROCID"):
-        check_launcher("slurm")
-    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.setenv(name, "1")
-    check_launcher("pytorch")
 
 
 def pretraining(kind: str = "mixedae.MixedAE", **changes: Any) -> Config:

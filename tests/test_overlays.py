@@ -1,10 +1,10 @@
-"""What train.py and test.py share: overlays of a config."""
+"""Overlays of a config: which there are, and what merging them does."""
 
 import pytest
 from mmengine.config import Config
 
-from mixedae.command_line import merge_overlays, overlays_of
 from mixedae.errors import ConfigError
+from mixedae.overlays import merge_overlays, overlays_of
 
 
 def config() -> Config:

@@ -6,7 +6,6 @@ this module is cheap (no torch): the classes load when a config first names one,
 
 import functools
 import inspect
-from difflib import get_close_matches
 from typing import Any
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
@@ -20,6 +19,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZER
 from mmengine.registry import Registry
 
 from mixedae.errors import ConfigError
+from mixedae.wording import nearest
 
 SCOPE = "mixedae"
 
@@ -57,9 +57,8 @@ def _check_keys_on_init(cls: type, keys: set[str]) -> None:
     @functools.wraps(init)
     def checked(self: Any, *args: Any, **kwargs: Any) -> None:
         if type(self) is cls and (unknown := sorted(set(kwargs) - keys)):
-            near = get_close_matches(unknown[0], sorted(keys), n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(sorted(keys))}"
-            raise ConfigError(f"mixedae.{cls.__name__} has no key {', '.join(f'`{k}`' for k in unknown)}; {hint}")
+            listed = ", ".join(f"`{key}`" for key in unknown)
+            raise ConfigError(f"mixedae.{cls.__name__} has no key {listed}; {nearest(unknown[0], keys)}")
         init(self, *args, **kwargs)
 
     cls.__init__ = checked  # type: ignore[misc]

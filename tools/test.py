@@ -37,14 +37,13 @@ def main() -> None:
     from mmengine.runner import Runner
 
     from mixedae.engine.console import quiet_console
-    from mixedae.engine.preflight.config import check_launcher, check_sizes
+    from mixedae.engine.preflight.config import check_sizes
     from mixedae.engine.preflight.data import check_datasets
     from mixedae.engine.preflight.keys import check_known_keys
     from mixedae.files import write_json
     from mixedae.weights import load_model
 
     quiet_console()
-    check_launcher(args.launcher)
     check_sizes(cfg)
     check_datasets(cfg, splits=("test",))
     import_library(cfg)

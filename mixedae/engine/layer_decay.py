@@ -10,7 +10,6 @@ References:
 """
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from mmengine.logging import MMLogger
@@ -19,6 +18,7 @@ from torch import nn
 
 from mixedae.errors import ConfigError, LayerDecayError
 from mixedae.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mixedae.wording import nearest
 
 AMP_ONLY = frozenset({"loss_scale", "dtype", "use_fsdp"})
 DEFAULTS: dict[str, Any] = {
@@ -68,10 +68,7 @@ class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         given = dict(paramwise_cfg or {})
         for key in given.keys() - DEFAULTS.keys():
-            near = get_close_matches(key, DEFAULTS, 1, 0)[0]
-            raise ConfigError(
-                f"paramwise_cfg has the unknown key {key!r}; did you mean {near!r}? Known: {', '.join(DEFAULTS)}"
-            )
+            raise ConfigError(f"paramwise_cfg has the unknown key `{key}`; {nearest(key, DEFAULTS)}")
         super().__init__(optim_wrapper_cfg, {**DEFAULTS, **given})
         if self.optim_wrapper_cfg.get("type", "OptimWrapper") == "OptimWrapper":
             for key in AMP_ONLY & self.optim_wrapper_cfg.keys():

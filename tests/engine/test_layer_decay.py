@@ -177,9 +177,9 @@ def test_suffixes_match_whole_names_only() -> None:
 @pytest.mark.parametrize(
     ("paramwise", "message"),
     [
-        ({"layer_decay": 0.65}, "unknown key 'layer_decay'; did you mean 'layer_decay_rate'"),
-        ({"no_decai": ()}, "did you mean 'no_decay'"),
-        ({"custom_keys": {}}, "unknown key 'custom_keys'"),
+        ({"layer_decay": 0.65}, "unknown key `layer_decay`; did you mean `layer_decay_rate`"),
+        ({"no_decai": ()}, "did you mean `no_decay`"),
+        ({"custom_keys": {}}, "unknown key `custom_keys`"),
         ({"layer_decay_rate": 0.0}, "expected 0 < rate <= 1"),
         ({"layer_decay_rate": 1.5}, "expected 0 < rate <= 1"),
         ({"no_decay": "pos_embed"}, "sequence of name suffixes"),

@@ -76,7 +76,7 @@ def test_mixed_precision_without_gpu_is_an_error() -> None:
     ("options", "error", "words"),
     [
         ([], "WeightsError", ["model.backbone.init_cfg.checkpoint"]),
-        ([RANDOM, "model.neck.rescale=[4,2,1,0.5]"], "ConfigError", ["rescale", "did you mean 'rescales'?"]),
+        ([RANDOM, "model.neck.rescale=[4,2,1,0.5]"], "ConfigError", ["rescale", "did you mean `rescales`?"]),
         ([RANDOM, "model.backbone.img_size=100"], "ImageSizeError", ["patches of 8", "100"]),
     ],
 )

@@ -1,6 +1,5 @@
 """TopK sampling accuracy from checkpoints and from what a run logged: Fig. 6 of MixedAE (arXiv 2303.17152)."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,11 @@ import torch
 from torch import Tensor
 
 from mixedae.analysis.intervals import Numbers
-from mixedae.engine.hooks.recognition import PREFIX, chance_level, recognition_by_layer
+from mixedae.engine.hooks.recognition import chance_level, recognition_by_layer
 from mixedae.errors import ConfigError, WeightsError
 from mixedae.models import MixedAE
 from mixedae.ops import patchify, sample_sources
+from mixedae.records import layer_of, scalar_lines
 
 
 def recognition(model: Any, images: Tensor, groups: int = 16) -> tuple[Numbers, float]:
@@ -77,10 +77,8 @@ def logged(folder: Path) -> dict[int, list[float]]:
         Epoch to the accuracy of every layer; empty if the hook was not there.
     """
     epochs: dict[int, list[float]] = {}
-    for file in sorted(folder.glob("*/vis_data/scalars.json")):
-        for line in file.read_text().splitlines():
-            row = json.loads(line)
-            values = [row[f"{PREFIX}/layer_{i}"] for i in range(1, len(row)) if f"{PREFIX}/layer_{i}" in row]
-            if values:
-                epochs[int(row["epoch"])] = values
+    for line in scalar_lines(folder):
+        layers = {layer: value for name, value in line.items() if (layer := layer_of(name)) is not None}
+        if layers:
+            epochs[int(line["epoch"])] = [layers[layer] for layer in sorted(layers)]
     return dict(sorted(epochs.items()))

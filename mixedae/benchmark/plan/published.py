@@ -5,8 +5,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from mixedae.benchmark.plan.schema import Strict, load_yaml, nearest
+from mixedae.benchmark.plan.schema import Strict, load_yaml
 from mixedae.errors import ConfigError
+from mixedae.wording import nearest
 
 
 class PublishedRow(Strict):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mixedae.benchmark.plan.variants import Variant
-from mixedae.command_line import overlays_of
 from mixedae.errors import ConfigError
+from mixedae.overlays import overlays_of
 
 DATA_PREFIX = "MIXEDAE_DATA_"
 # Keys that say where a run lands, what it prints or what the harness sets itself, and so are no part of the recipe.

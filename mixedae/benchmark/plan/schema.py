@@ -1,7 +1,6 @@
 """Strict pydantic models for the YAML and JSON files of the benchmark; errors name the nearest known key."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,15 +8,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mixedae.errors import ConfigError
+from mixedae.wording import nearest
 
 M = TypeVar("M", bound=BaseModel)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The half-sentence that helps with an unknown name: the nearest known one, or all of them."""
-    names = sorted(known)
-    near = get_close_matches(name, names, n=1)
-    return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(names) or 'none'}"
 
 
 class Strict(BaseModel):

@@ -8,8 +8,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from mixedae.benchmark.plan.schema import Strict, nearest
+from mixedae.benchmark.plan.schema import Strict
 from mixedae.errors import ConfigError
+from mixedae.wording import nearest
 
 Number = int | float
 Axis = Annotated[str, StringConstraints(pattern=r"^[a-z]\w*$")]

@@ -10,11 +10,12 @@ from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, model_val
 from mixedae.benchmark.plan.cards import DataPart, Metric, Name, TaskCard, load_card
 from mixedae.benchmark.plan.cells import Cell, matching
 from mixedae.benchmark.plan.published import Published, PublishedRef, load_published
-from mixedae.benchmark.plan.schema import Strict, load_yaml, nearest
+from mixedae.benchmark.plan.schema import Strict, load_yaml
 from mixedae.benchmark.plan.search import Search
 from mixedae.benchmark.plan.variants import Variant
 from mixedae.errors import ConfigError
 from mixedae.files import ROOT
+from mixedae.wording import nearest
 
 BENCHMARK = ROOT / "mm_configs" / "benchmark"
 RANDOM = "random"  # the checkpoint argument of the explicit random baseline

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixedae.command_line import merge_overlays
 from mixedae.errors import ConfigError
+from mixedae.overlays import merge_overlays
 
 COUNTED_OTHERWISE = ("T_max", "milestones", "step_size", "total_iters", "total_steps", "periods")  # of a schedule
 

@@ -1,14 +1,11 @@
 """Learning curves: what mmengine wrote into ``vis_data/scalars.json`` while a cell trained."""
 
-import json
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from mixedae.records import CHANCE_SCALAR, layer_of, scalar_lines
 
 Points = list[tuple[float, float]]
-LAYER = re.compile(r"recognition/layer_(\d+)$")
 
 
 @dataclass
@@ -37,7 +34,7 @@ def read_curves(folder: Path, epochs: float | None) -> Curves:
         folder: the cell's folder; a resumed run has several logs. If two hold the same step, the later log counts.
         epochs: how many the run trained; None if it counts iterations.
     """
-    lines = list(_lines(folder))
+    lines = list(scalar_lines(folder))
     last = max((line["iter"] for line in lines if "iter" in line), default=0)
     curves = Curves(unit="iteration" if epochs is None else "epoch")
     scale = epochs / last if epochs and last else 1.0
@@ -49,25 +46,13 @@ def read_curves(folder: Path, epochs: float | None) -> Curves:
         for name, value in line.items():
             if not isinstance(value, int | float) or isinstance(value, bool):
                 continue
-            if found := LAYER.match(name):
-                _set(curves.recognition.setdefault(int(found.group(1)), []), at, value)
-            elif name == "recognition/chance":
+            if (layer := layer_of(name)) is not None:
+                _set(curves.recognition.setdefault(layer, []), at, value)
+            elif name == CHANCE_SCALAR:
                 _set(curves.chance, at, value)
             else:
                 _set(curves.metrics.setdefault(name, []), at, value)
     return curves
-
-
-def _lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every line of every log, oldest first; a line that was cut short by a kill is left out."""
-    for path in sorted(folder.glob("*/vis_data/scalars.json")):
-        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-            except ValueError:
-                continue
-            if isinstance(line, dict):
-                yield line
 
 
 def _set(points: Points, at: float, value: float) -> None:

@@ -12,7 +12,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.suites import RANDOM
 from mixedae.benchmark.report.charts import charts
-from mixedae.benchmark.run.views import duration
 from mixedae.benchmark.store.provenance import code_version
 from mixedae.benchmark.store.survey import State, Survey
 from mixedae.benchmark.store.workspace import Workspace
@@ -20,6 +19,7 @@ from mixedae.benchmark.table.compare import compare
 from mixedae.benchmark.table.comparison import Comparison
 from mixedae.benchmark.table.layout import Layout
 from mixedae.files import read_json, write_text
+from mixedae.wording import duration
 
 TEMPLATES = Path(__file__).parent / "templates"
 CAPTIONS = {  # of the figures that tools/analyze.py draws, for pictures whose sidecar has none

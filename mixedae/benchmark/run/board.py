@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mixedae.benchmark.plan.cells import Cell
-from mixedae.benchmark.run.views import CellView, Shown, duration, time_left
+from mixedae.benchmark.run.views import CellView, Shown, time_left
+from mixedae.wording import duration
 
 SYMBOLS: dict[Shown, tuple[str, str]] = {
     "waiting": ("·", "dim"),

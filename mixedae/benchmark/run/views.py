@@ -101,17 +101,6 @@ class CellView:
         return ", ".join(f"{name} {value:.4g}" for name, value in numbers[:2])
 
 
-def duration(seconds: float | None) -> str:
-    """``1h05m``, ``4m10s``, ``12s``; ``?`` where unknown."""
-    if seconds is None:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes:02d}m"
-    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
-
-
 def time_left(views: Mapping[Cell, CellView], workers: int) -> float | None:
     """Estimate of the seconds until all cells are done, from cells of the same kind; None before anything is known."""
     known: dict[str, list[float]] = {}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from mixedae.benchmark.plan.cards import DataPart
 from mixedae.benchmark.plan.recipe import DATA_PREFIX
-from mixedae.benchmark.plan.schema import nearest, parse_pairs
+from mixedae.benchmark.plan.schema import parse_pairs
 from mixedae.benchmark.plan.suites import Suite
 from mixedae.errors import ConfigError, DataError
 from mixedae.files import ROOT, read_json, write_json
+from mixedae.wording import nearest
 
 
 def parse_roots(arguments: list[str], suite: Suite) -> dict[str, Path]:

@@ -5,6 +5,7 @@ the number that the library printed, which is checked for every run before its o
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from mixedae.benchmark.store.results import OUTCOMES, OutcomesFile
+from mixedae.benchmark.store.results import OutcomesFile
 from mixedae.datasets.fingerprint import content_hash
 from mixedae.errors import ResultsError
+from mixedae.records import OUTCOMES, OUTCOMES_HEADER, OUTCOMES_SCHEMA, OutcomeKind, OutcomesHeader, outcomes_array
 
-SCHEMA = 1
 RECALLS = np.linspace(0.0, 1.0, 101)  # pycocotools' recThrs
-PRINTED = {"correct": 0.01, "areas": 0.006, "detections": 0.0006}  # the libraries round what they print
 
 Arrays = dict[str, np.ndarray]
 
@@ -28,18 +28,17 @@ class Outcomes:
     """One metric's outcomes.
 
     Attributes:
-        kind: ``correct``, ``areas`` or ``detections``.
-        arrays: see OutcomesHook.
+        kind: what is stored per image.
+        arrays: see :data:`~mixedae.records.OutcomeKind`.
     """
 
-    kind: str
+    kind: OutcomeKind
     arrays: Arrays
 
     @property
     def n(self) -> int:
         """Number of test images."""
-        first = {"correct": "correct", "areas": "intersect", "detections": "images"}[self.kind]
-        return len(self.arrays[first])
+        return len(self.arrays[READERS[self.kind].per_image])
 
     def value(self, weights: np.ndarray) -> np.ndarray:
         """The metric, in the library's unit, under weights of the images.
@@ -50,21 +49,10 @@ class Outcomes:
         Returns:
             (B,): top-1 accuracy and mIoU in percent, COCO AP in 0..1; NaN if the metric is undefined.
         """
-        if self.kind == "correct":
-            return 100 * (weights @ self.arrays["correct"]) / weights.sum(axis=1)
-        if self.kind == "areas":
-            intersect, union = (weights @ self.arrays[name].astype(np.float64) for name in ("intersect", "union"))
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.where(union > 0, intersect / union, np.nan)
-            return 100 * np.nanmean(ratio, axis=1)
-        sums, counts = np.zeros(len(weights)), np.zeros(len(weights))
-        for category in self._categories:
-            found, defined = category.average_precision(weights)
-            sums, counts = sums + found, counts + defined
-        return np.divide(sums, counts, out=np.full(len(weights), np.nan), where=counts > 0)
+        return READERS[self.kind].value(self, weights)
 
     @cached_property
-    def _categories(self) -> list["_Category"]:
+    def categories(self) -> list["_Category"]:
         """Detections by category, in descending order of the score, as COCOeval.accumulate sorts them."""
         arrays, categories = self.arrays, []
         for category in np.unique(arrays["object_category"]):
@@ -125,7 +113,49 @@ class _Category:
         return total / (len(RECALLS) * len(self.hits)), defined.astype(np.float64)
 
 
-def read_outcomes(path: Path) -> tuple[dict[str, Any], dict[str, Outcomes]]:
+def _top1_accuracy(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
+    return 100 * (weights @ outcomes.arrays["correct"]) / weights.sum(axis=1)
+
+
+def _mean_iou(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
+    intersect, union = (weights @ outcomes.arrays[name].astype(np.float64) for name in ("intersect", "union"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(union > 0, intersect / union, np.nan)
+    return 100 * np.nanmean(ratio, axis=1)
+
+
+def _mean_average_precision(outcomes: Outcomes, weights: np.ndarray) -> np.ndarray:
+    sums, counts = np.zeros(len(weights)), np.zeros(len(weights))
+    for category in outcomes.categories:
+        found, defined = category.average_precision(weights)
+        sums, counts = sums + found, counts + defined
+    return np.divide(sums, counts, out=np.full(len(weights), np.nan), where=counts > 0)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How outcomes of one kind become the metric again.
+
+    Attributes:
+        value: the metric from outcomes and (B, N) weights of the images.
+        per_image: an array with one entry per test image.
+        rounding: by how much the metric may differ from the number that the library printed.
+    """
+
+    value: Callable[[Outcomes, np.ndarray], np.ndarray]
+    per_image: str
+    rounding: float
+
+
+READERS: dict[OutcomeKind, Reader] = {
+    "correct": Reader(_top1_accuracy, "correct", 0.01),
+    "areas": Reader(_mean_iou, "intersect", 0.006),
+    "detections": Reader(_mean_average_precision, "images", 0.0006),
+}
+"""A new kind of outcomes needs an entry here, and what writes it in :mod:`mixedae.engine.hooks.outcomes`."""
+
+
+def read_outcomes(path: Path) -> tuple[OutcomesHeader, dict[str, Outcomes]]:
     """Header and outcomes by metric of an outcomes.npz.
 
     Raises:
@@ -133,13 +163,14 @@ def read_outcomes(path: Path) -> tuple[dict[str, Any], dict[str, Outcomes]]:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            header = json.loads(file["header"].tobytes())
-            if header.get("schema") != SCHEMA:
-                raise ResultsError(f"{path} follows schema {header.get('schema')}; this code reads {SCHEMA}")
+            header: OutcomesHeader = json.loads(file[OUTCOMES_HEADER].tobytes())
+            if header.get("schema") != OUTCOMES_SCHEMA:
+                raise ResultsError(f"{path} follows schema {header.get('schema')}; this code reads {OUTCOMES_SCHEMA}")
             found = {}
             for key, kind in header["metrics"].items():
-                names = [name for name in file.files if name.startswith(f"{key}:")]
-                found[key] = Outcomes(kind, {name.rpartition(":")[2]: file[name] for name in names})
+                start = outcomes_array(key, "")
+                names = [name.removeprefix(start) for name in file.files if name.startswith(start)]
+                found[key] = Outcomes(kind, {name: file[outcomes_array(key, name)] for name in names})
     except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
         raise ResultsError(f"{path} is damaged: {type(error).__name__}: {error}") from None
     return header, found
@@ -161,7 +192,7 @@ def describe_outcomes(folder: Path, metrics: dict[str, Any]) -> OutcomesFile | N
     header, found = read_outcomes(path)
     for key, outcomes in found.items():
         value = float(outcomes.value(np.ones((1, outcomes.n)))[0])
-        if key in metrics and not abs(value - metrics[key]) <= PRINTED[outcomes.kind]:
+        if key in metrics and not abs(value - metrics[key]) <= READERS[outcomes.kind].rounding:
             raise ResultsError(
                 f"{path}: the images' outcomes give `{key}` {value:.4f}; the run recorded {metrics[key]}"
             )

@@ -6,17 +6,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ConfigDict, ValidationError, model_validator
 
 from mixedae.benchmark.plan.schema import Strict, explain
 from mixedae.datasets.fingerprint import content_hash
 from mixedae.errors import NonFiniteLossError, ResultsError
 from mixedae.files import write_text
+from mixedae.records import OUTCOMES as OUTCOMES
+from mixedae.records import PROGRESS as PROGRESS
+from mixedae.records import RECORD, RunRecord
 
 RESULT = "result.json"
-RECORD = "run_record.json"  # written by the trainer's RunRecordHook after training
-PROGRESS = "progress.json"  # written by its ProgressHook during training
-OUTCOMES = "outcomes.npz"  # written by its OutcomesHook
 LOG = "log.txt"
 UNPAIRED = "no paired test"  # begins the note of a result without outcomes per image
 
@@ -104,27 +104,6 @@ class OutcomesFile(Strict):
     sha256: str
     items_sha256: str | None
     metrics: tuple[str, ...]
-
-
-class RunRecord(BaseModel):
-    """run_record.json as the trainer writes it; keys that the harness does not use are ignored."""
-
-    model_config = ConfigDict(extra="ignore", ser_json_inf_nan="constants")  # a NaN beside the metric is not a null
-
-    status: Literal["finished"]
-    metrics: dict[str, Any] = {}
-    num_val_images: int | None = None
-    iterations: int
-    epochs: float | None = None
-    effective_batch: int
-    lr: float | None = None
-    precision: str
-    world_size: int
-    accumulation: int = 1
-    wall_time_s: float
-    peak_memory_mb: float | None = None
-    checkpoint: str | None = None
-    load_report: dict[str, Any] | None = None
 
 
 class Provenance(Strict):

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +22,28 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mixedae.files import replacing
+from mixedae.records import OUTCOMES, OUTCOMES_HEADER, OUTCOMES_SCHEMA, OutcomeKind, OutcomesHeader, outcomes_array
 from mixedae.registry import HOOKS
 
-OUTCOMES = "outcomes.npz"
-SCHEMA = 1
 MAX_DETECTIONS = 100
 """Detections per image and category that COCO's AP counts."""
 
 Arrays = dict[str, np.ndarray]
+Found = dict[str, tuple[OutcomeKind, Arrays]]
+"""Key of a metric to the kind of its outcomes and their arrays, see :data:`mixedae.records.OutcomeKind`."""
 
 
 @HOOKS.register_module()
 class OutcomesHook(Hook):
     """Writes ``<work_dir>/outcomes.npz`` after each validation; the last one stays.
 
-    The array ``header`` holds JSON: ``schema``, ``items_sha256`` (of the test images' names, in order), ``metrics``
-    (key of the metric, as in run_record.json, to what is stored). The arrays of a metric are named
-    ``<key>:<array>``:
-
-    - ``correct`` (mmpretrain's Accuracy): ``correct`` (N,) bool, ``label`` (N,);
-    - ``areas`` (mmseg's IoUMetric): ``intersect`` and ``union`` (N, classes), pixels;
-    - ``detections`` (mmdet's CocoMetric, all areas): ``images`` (N,) ids; for each category and image with objects that
-      count ``object_category``, ``object_image`` (index) and ``object_count``; for each detection, in COCOeval's order,
-      ``category``, ``image``, ``score``, ``matched`` and ``ignored`` (bit t: at IoU threshold t), and ``thresholds``.
+    :mod:`mixedae.records` describes the file. Which metrics are listened to, and what is taken from each, stands in
+    :data:`TAPS`: mmpretrain's Accuracy gives ``correct``, mmseg's IoUMetric ``areas``, mmdet's CocoMetric
+    ``detections``.
     """
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[str, Arrays]] = {}
+        self._found: Found = {}
         self._tapped: set[int] = set()
 
     def before_val(self, runner: Runner) -> None:
@@ -94,7 +89,7 @@ def items_sha256(dataset: Any) -> str | None:
     return digest.hexdigest()
 
 
-def write_outcomes(path: Path, found: dict[str, tuple[str, Arrays]], items: str | None) -> None:
+def write_outcomes(path: Path, found: Found, items: str | None) -> None:
     """Write outcomes.npz in one step.
 
     Args:
@@ -102,15 +97,19 @@ def write_outcomes(path: Path, found: dict[str, tuple[str, Arrays]], items: str 
         found: metric key to the kind of its outcomes and their arrays.
         items: identity of the test images.
     """
-    header = {"schema": SCHEMA, "items_sha256": items, "metrics": {key: kind for key, (kind, _) in found.items()}}
-    arrays = {f"{key}:{name}": array for key, (_, parts) in found.items() for name, array in parts.items()}
-    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    header: OutcomesHeader = {
+        "schema": OUTCOMES_SCHEMA,
+        "items_sha256": items,
+        "metrics": {key: kind for key, (kind, _) in found.items()},
+    }
+    arrays = {outcomes_array(key, name): array for key, (_, parts) in found.items() for name, array in parts.items()}
+    arrays[OUTCOMES_HEADER] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 @contextmanager
-def _accuracy(results: list) -> Iterator[dict[str, tuple[str, Arrays]]]:
+def _accuracy(results: list) -> Iterator[Found]:
     """Whether the highest score is the label's, by ``topk`` as in mmpretrain's Accuracy."""
     label = torch.cat([result["gt_label"] for result in results])
     if "pred_score" in results[0]:
@@ -121,19 +120,19 @@ def _accuracy(results: list) -> Iterator[dict[str, tuple[str, Arrays]]]:
 
 
 @contextmanager
-def _iou(results: list) -> Iterator[dict[str, tuple[str, Arrays]]]:
+def _iou(results: list) -> Iterator[Found]:
     """The first two of the areas that mmseg's IoUMetric keeps for each image."""
     intersect, union = (torch.stack([result[i] for result in results]).numpy().astype(np.int32) for i in (0, 1))
     yield {"mIoU": ("areas", {"intersect": intersect, "union": union})}
 
 
 @contextmanager
-def _coco(results: list) -> Iterator[dict[str, tuple[str, Arrays]]]:
+def _coco(results: list) -> Iterator[Found]:
     """The matches that pycocotools finds between ``evaluate`` and ``accumulate``."""
     from mmdet.evaluation.metrics import coco_metric
 
     original = coco_metric.COCOeval
-    found: dict[str, tuple[str, Arrays]] = {}
+    found: Found = {}
 
     class Listening(original):  # type: ignore[misc, valid-type]
         def accumulate(self, p: Any = None) -> None:
@@ -148,7 +147,7 @@ def _coco(results: list) -> Iterator[dict[str, tuple[str, Arrays]]]:
 
 
 def matches(evaluation: Any) -> Arrays:
-    """What AP over all areas needs of a ``COCOeval`` after ``evaluate()``; see :class:`OutcomesHook`."""
+    """What AP over all areas needs of a ``COCOeval`` after ``evaluate()``; see :data:`mixedae.records.OutcomeKind`."""
     params = evaluation.params
     objects: list[tuple[int, int, int]] = []
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("category", "image", "score", "matched", "ignored")}
@@ -176,5 +175,7 @@ def matches(evaluation: Any) -> Arrays:
     }
 
 
-Tap = Callable[[list], Any]
+Tap = Callable[[list], AbstractContextManager[Found]]
 TAPS: dict[str, Tap] = {"Accuracy": _accuracy, "IoUMetric": _iou, "CocoMetric": _coco}
+"""Class of a metric to what listens to it. A new metric with paired tests needs an entry here, and its value in
+:mod:`mixedae.benchmark.store.outcomes`."""

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from mixedae.engine.console import NOTICE
 from mixedae.files import write_json
+from mixedae.records import PROGRESS, Progress
 from mixedae.registry import HOOKS
+from mixedae.wording import duration
 
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
     """Writes ``<work_dir>/progress.json`` while training, and keeps one line on the terminal up to date.
 
-    Keys: ``phase`` (train or val), ``epoch`` and ``max_epochs`` (null for runs counted in iterations), ``iter`` and
-    ``max_iters`` (of training), ``loss``, ``lr`` (of parameters with scale 1), ``eta_s`` (seconds left, validations
-    included), ``metrics`` (of the last validation). The file is replaced in one step.
+    Its content is :class:`mixedae.records.Progress`. The file is replaced in one step.
 
     Args:
         interval: seconds between two writes at least.
@@ -32,7 +32,7 @@ class ProgressHook(Hook):
 
     def __init__(self, interval: float = 1.0) -> None:
         self.interval = interval
-        self._state: dict[str, Any] = {}
+        self._state: Progress | None = None
         self._loss: Tensor | float | None = None
         self._started = self._written = 0.0
         self._first_iter = 0
@@ -45,17 +45,12 @@ class ProgressHook(Hook):
             runner: the runner.
         """
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
-        self._state = {
-            "phase": "train",
-            "epoch": runner.epoch if by_epoch else None,
-            "max_epochs": runner.max_epochs if by_epoch else None,
-            "iter": runner.iter,
-            "max_iters": runner.max_iters,
-            "loss": None,
-            "lr": None,
-            "eta_s": None,
-            "metrics": {},
-        }
+        self._state = Progress(
+            epoch=runner.epoch if by_epoch else None,
+            max_epochs=runner.max_epochs if by_epoch else None,
+            iter=runner.iter,
+            max_iters=runner.max_iters,
+        )
         self._write(runner)
         self._started, self._written, self._first_iter = time.monotonic(), -self.interval, runner.iter
 
@@ -82,9 +77,9 @@ class ProgressHook(Hook):
         Args:
             runner: the runner.
         """
-        if self._state:
+        if self._state is not None:
             self._update(runner, runner.iter, runner.epoch)
-            self._state["phase"] = "val"
+            self._state.phase = "val"
             self._write(runner)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
@@ -94,12 +89,12 @@ class ProgressHook(Hook):
             runner: the runner.
             metrics: of this validation.
         """
-        if not self._state:
+        if self._state is None:
             return
-        self._state.update(phase="train", metrics=dict(metrics or {}))
+        self._state.phase, self._state.metrics = "train", dict(metrics or {})
         self._write(runner)
         self._end_line()
-        at = f"epoch {runner.epoch}" if self._state["max_epochs"] is not None else f"iteration {runner.iter}"
+        at = f"epoch {runner.epoch}" if self._state.max_epochs is not None else f"iteration {runner.iter}"
         listed = ", ".join(f"{k} {v:.4g}" for k, v in (metrics or {}).items() if isinstance(v, Real))
         runner.logger.info(f"validation after {at}: {listed or 'no metrics'}", extra=NOTICE)
 
@@ -115,24 +110,24 @@ class ProgressHook(Hook):
 
     def _update(self, runner: Runner, iteration: int, epoch: int) -> None:
         """Bring the state up to date; reading the loss waits for the GPU, so this is not done at every iteration."""
+        state = self._state
+        if state is None:  # a validation or test without a training
+            return
         done = iteration - self._first_iter
         spent = time.monotonic() - self._started
-        self._state.update(
-            phase="train",
-            iter=iteration,
-            lr=max(group["lr"] for group in runner.optim_wrapper.optimizer.param_groups),
-            eta_s=round(spent / done * (runner.max_iters - iteration), 1) if done else None,
-        )
-        if self._state["max_epochs"] is not None:
-            self._state["epoch"] = epoch
+        state.phase, state.iter = "train", iteration
+        state.lr = max(group["lr"] for group in runner.optim_wrapper.optimizer.param_groups)
+        state.eta_s = round(spent / done * (runner.max_iters - iteration), 1) if done else None
+        if state.max_epochs is not None:
+            state.epoch = epoch
         if self._loss is not None:
-            self._state["loss"] = float(self._loss)
+            state.loss = float(self._loss)
 
     def _write(self, runner: Runner) -> None:
-        if not is_main_process():
+        if self._state is None or not is_main_process():
             return
         self._written = time.monotonic()
-        write_json(Path(runner.work_dir) / "progress.json", self._state)
+        write_json(Path(runner.work_dir) / PROGRESS, self._state.model_dump())
         if sys.stdout.isatty():
             sys.stdout.write(f"\r\033[K{progress_line(self._state)}")
             sys.stdout.flush()
@@ -144,37 +139,20 @@ class ProgressHook(Hook):
             self._line_open = False
 
 
-def progress_line(state: dict[str, Any]) -> str:
+def progress_line(state: Progress) -> str:
     """One readable line.
 
     Args:
-        state: the content of progress.json.
+        state: how far the run is.
 
     Returns:
-        Such as ``train  epoch 3/25  iter 120/2200  loss 0.512  lr 0.001  4 min 10 s left``.
+        Such as ``train  epoch 3/25  iter 120/2200  loss 0.512  lr 0.001  4m10s left``.
     """
-    parts = [state["phase"]]
-    if state["max_epochs"] is not None:
-        parts.append(f"epoch {state['epoch']}/{state['max_epochs']}")
-    parts.append(f"iter {state['iter']}/{state['max_iters']}")
-    parts += [f"{key} {state[key]:.4g}" for key in ("loss", "lr") if state[key] is not None]
-    if state["eta_s"] is not None:
-        parts.append(f"{duration(state['eta_s'])} left")
+    parts: list[str] = [state.phase]
+    if state.max_epochs is not None:
+        parts.append(f"epoch {state.epoch}/{state.max_epochs}")
+    parts.append(f"iter {state.iter}/{state.max_iters}")
+    parts += [f"{name} {value:.4g}" for name, value in (("loss", state.loss), ("lr", state.lr)) if value is not None]
+    if state.eta_s is not None:
+        parts.append(f"{duration(state.eta_s)} left")
     return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the two largest units.
-
-    Args:
-        seconds: not negative.
-
-    Returns:
-        Such as ``4 min 10 s`` or ``2 h 5 min``.
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    units = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    first = next((i for i, (count, _) in enumerate(units) if count), 3)
-    return " ".join(f"{count} {unit}" for count, unit in units[first : first + 2] if count or unit == "s")

@@ -14,10 +14,8 @@ from torch import Tensor, nn
 
 from mixedae.errors import ConfigError
 from mixedae.ops import patchify, recognition_accuracy, same_source, sample_sources, topk_mask
+from mixedae.records import CHANCE_SCALAR, layer_scalar
 from mixedae.registry import HOOKS
-
-PREFIX = "recognition"
-"""Scalars are called ``recognition/layer_1``, ``recognition/layer_2``, ...: not train/, so no log line carries them."""
 
 
 @contextmanager
@@ -174,10 +172,10 @@ class RecognitionHook(Hook):
         )
         accuracy = recognition_by_layer(model, patches, sources.to(patches.device)).mean(dim=1).tolist()
         chance = chance_level(sources)
-        scalars = {f"{PREFIX}/layer_{i}": value for i, value in enumerate(accuracy, start=1)}
+        scalars = {layer_scalar(i): value for i, value in enumerate(accuracy, start=1)}
         for name, value in scalars.items():
             runner.message_hub.update_scalar(name, value)
-        scalars |= {f"{PREFIX}/chance": chance, "epoch": runner.epoch + 1}
+        scalars |= {CHANCE_SCALAR: chance, "epoch": runner.epoch + 1}
         runner.visualizer.add_scalars(scalars, step=runner.iter)
         listed = " ".join(f"{value:.3f}" for value in accuracy)
         runner.logger.info(f"recognition accuracy after epoch {runner.epoch + 1}: {listed} (chance {chance:.3f})")

@@ -14,6 +14,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner, find_latest_checkpoint
 
 from mixedae.engine.hooks.effective_batch import batch_of, peak_lr
 from mixedae.files import write_json
+from mixedae.records import RECORD, RunRecord
 from mixedae.registry import HOOKS
 
 WALL_TIME = "mixedae_wall_time_s"
@@ -24,11 +25,7 @@ WALL_TIME = "mixedae_wall_time_s"
 class RunRecordHook(Hook):
     """Writes ``<work_dir>/run_record.json`` when training has finished; an interrupted run has none.
 
-    Keys: ``status`` (finished), ``metrics`` (of a validation of the final weights; empty without validation),
-    ``num_val_images``, ``iterations``, ``epochs`` (passes over the training images), ``effective_batch``, ``lr`` (the
-    peak), ``precision`` (fp32, amp-fp16, amp-bf16), ``world_size``, ``accumulation``, ``wall_time_s``,
-    ``peak_memory_mb`` (of the GPU, else of the process), ``checkpoint`` (basename of the last one), ``load_report``
-    (what the pre-trained weights gave to the backbone).
+    Its content is :class:`mixedae.records.RunRecord`.
 
     The hook comes after all others. A run that was interrupted between its last checkpoint and its last validation is
     validated when it is resumed, so that a record always describes the final weights.
@@ -89,32 +86,32 @@ class RunRecordHook(Hook):
         if runner.val_loop is not None and self._validated_at != runner.iter:
             runner.val_loop.run()
         if is_main_process():
-            write_json(Path(runner.work_dir) / "run_record.json", self._record(runner))
+            write_json(Path(runner.work_dir) / RECORD, self._record(runner).model_dump())
 
     def _wall_time(self) -> float:
         return round(self._before + (time.monotonic() - self._started if self._started else 0.0), 3)
 
-    def _record(self, runner: Runner) -> dict[str, Any]:
+    def _record(self, runner: Runner) -> RunRecord:
         batch = batch_of(runner)
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         report = getattr(getattr(model, "backbone", None), "load_report", None)
         checkpoint = find_latest_checkpoint(runner.work_dir)
-        return {
-            "status": "finished",
-            "metrics": self._metrics,
-            "num_val_images": len(runner.val_dataloader.dataset) if runner.val_loop is not None else 0,
-            "iterations": runner.iter,
-            "epochs": _epochs(runner, batch.processes * batch.images),
-            "effective_batch": batch.effective,
-            "lr": peak_lr(runner.optim_wrapper),
-            "precision": precision(runner.optim_wrapper),
-            "world_size": batch.processes,
-            "accumulation": batch.accumulation,
-            "wall_time_s": self._wall_time(),
-            "peak_memory_mb": peak_memory_mb(),
-            "checkpoint": Path(checkpoint).name if checkpoint else None,
-            "load_report": None if report is None else report.summary(),
-        }
+        return RunRecord(
+            status="finished",
+            metrics=self._metrics,
+            num_val_images=len(runner.val_dataloader.dataset) if runner.val_loop is not None else 0,
+            iterations=runner.iter,
+            epochs=_epochs(runner, batch.processes * batch.images),
+            effective_batch=batch.effective,
+            lr=peak_lr(runner.optim_wrapper),
+            precision=precision(runner.optim_wrapper),
+            world_size=batch.processes,
+            accumulation=batch.accumulation,
+            wall_time_s=self._wall_time(),
+            peak_memory_mb=peak_memory_mb(),
+            checkpoint=Path(checkpoint).name if checkpoint else None,
+            load_report=None if report is None else report.summary(),
+        )
 
 
 def precision(optim_wrapper: OptimWrapper) -> str:

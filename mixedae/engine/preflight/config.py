@@ -1,13 +1,11 @@
 """What can be known to fail before training starts fails here, within seconds and with a name."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from mixedae.engine.preflight.data import check_datasets
 from mixedae.engine.preflight.keys import check_known_keys, walk
-from mixedae.errors import ConfigError, GroupSizeError, ImageSizeError, LauncherError, WeightsError
-from mixedae.launchers import LAUNCHERS
+from mixedae.errors import ConfigError, GroupSizeError, ImageSizeError, WeightsError
 
 PRETRAINED = ("Pretrained", "PretrainedViT", "PretrainedResNet")
 ELSEWHERE = "://"  # torchvision://, open-mmlab://, https://: mmengine's to fetch
@@ -16,40 +14,21 @@ ELSEWHERE = "://"  # torchvision://, open-mmlab://, https://: mmengine's to fetc
 def preflight(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
     """Check a resolved config before a Runner is built from it; the cheap checks come first.
 
-    Launcher, image and group size, warm-up, folders and annotation files, checkpoints (read whole), keys of this
+    Image and group size, warm-up, folders and annotation files, checkpoints (read whole), keys of this
     project's types.
 
     Args:
-        cfg: an ``mmengine.Config`` with the command line's options merged in, ``launcher`` among them.
+        cfg: an ``mmengine.Config`` with the command line's options merged in.
         splits: whose data is needed.
 
     Raises:
-        MixedAEError: LauncherError, ImageSizeError, GroupSizeError, DataError, WeightsError or ConfigError.
+        MixedAEError: ImageSizeError, GroupSizeError, DataError, WeightsError or ConfigError.
     """
-    check_launcher(cfg.get("launcher") or "none")
     check_sizes(cfg)
     check_schedule(cfg)
     check_datasets(cfg, splits)
     check_checkpoints(cfg)
     check_known_keys(cfg)
-
-
-def check_launcher(launcher: str) -> None:
-    """Check that a distributed launcher was really used; mmengine dies with a KeyError or hangs.
-
-    Args:
-        launcher: none, pytorch, slurm or mpi.
-
-    Raises:
-        LauncherError: its environment variables are missing.
-    """
-    variables, command = LAUNCHERS.get(launcher, ((), ""))
-    missing = [name for name in variables if name not in os.environ]
-    if missing:
-        raise LauncherError(
-            f"--launcher {launcher} needs {', '.join(missing)} in the environment; start through {command}, or leave "
-            "--launcher out for one process"
-        )
 
 
 def check_sizes(cfg: Any) -> None:

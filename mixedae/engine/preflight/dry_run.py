@@ -10,9 +10,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mixedae.engine.hooks.effective_batch import batch_of, peak_lr
-from mixedae.engine.hooks.progress import duration
 from mixedae.engine.hooks.run_record import peak_memory_mb, precision
 from mixedae.files import write_json
+from mixedae.wording import duration
 
 ITERATIONS = 2
 

@@ -2,13 +2,13 @@
 
 import inspect
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any
 
 from mmengine.registry import Registry
 
 import mixedae.registry
 from mixedae.errors import ConfigError
+from mixedae.wording import nearest
 
 TAKEN_BY_MMENGINE = frozenset({"type", "_scope_", "priority", "_delete_"})
 
@@ -28,9 +28,7 @@ def check_known_keys(cfg: Any) -> None:
             continue
         known = set(arguments(registered(kind, path)))
         for key in node.keys() - known - TAKEN_BY_MMENGINE:
-            near = get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-            raise ConfigError(f"{path or 'the config'} ({kind}) has the unknown key {key!r}; {hint}")
+            raise ConfigError(f"{path or 'the config'} ({kind}) has the unknown key `{key}`; {nearest(key, known)}")
 
 
 def walk(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -72,8 +70,8 @@ def registered(kind: str, path: str = "") -> type:
             registry.import_from_location()
             known.update(registry.module_dict)
     if name not in known:
-        near = get_close_matches(name, known, 1, 0) or ["nothing"]
-        raise ConfigError(f"{path or 'the config'}: unknown type {kind!r}; did you mean 'mixedae.{near[0]}'?")
+        names = [f"{mixedae.registry.SCOPE}.{each}" for each in known]
+        raise ConfigError(f"{path or 'the config'}: unknown type `{kind}`; {nearest(kind, names)}")
     return known[name]
 
 

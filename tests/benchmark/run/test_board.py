@@ -2,12 +2,11 @@
 
 import io
 
-import pytest
 from rich.console import Console
 
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.run.board import LiveBoard, PlainBoard, make_board
-from mixedae.benchmark.run.views import CellView, duration, time_left
+from mixedae.benchmark.run.views import CellView, time_left
 from mixedae.benchmark.store.survey import State
 
 
@@ -30,13 +29,6 @@ def test_time_left() -> None:
     assert time_left(found, workers=1) == 70
     assert time_left(found, workers=2) == 40  # half of 70, but no less than the longest cell
     assert time_left({waiting.cell: waiting}, workers=1) is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(None, "?"), (0.4, "0s"), (61, "1m01s"), (3599.6, "1h00m"), (7500, "2h05m")]
-)
-def test_duration(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_progress_in_words() -> None:

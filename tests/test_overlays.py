@@ -1,10 +1,10 @@
-"""What train.py and test.py share: overlays of a config."""
+"""Overlays of a config: which there are, and what merging them does."""
 
 import pytest
 from mmengine.config import Config
 
-from mixedae.command_line import merge_overlays, overlays_of
 from mixedae.errors import ConfigError
+from mixedae.overlays import merge_overlays, overlays_of
 
 
 def config() -> Config:
@@ -39,7 +39,11 @@ def test_later_overlays_win_and_a_variable_stays_as_it_was() -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("selektion", "did you mean `selection`"), ("grid", "it has selection, other"), ("model", "it has selection")],
+    [
+        ("selektion", "did you mean `selection`"),
+        ("grid", "known: other, selection"),
+        ("model", "known: other, selection"),
+    ],
 )
 def test_an_unknown_overlay_is_named(name: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=rf"x\.py has no overlay `{name}`; {hint}"):

@@ -31,14 +31,14 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help="start a row from this file: one of the suite's in place of its pre-training, or a row of a new name; "
+        help="start a row from this file: a row of the suite, instead of its pre-training, or a row with a new name; "
         "remembered with the suite's folder; may be repeated",
     )
     common.add_argument(
         "--limit",
         type=int,
         metavar="N",
-        help="hold every run to N iterations: a test of the set-up, in <work-dir>_limitN",
+        help="stop every run after N iterations, to test the set-up, in <work-dir>_limitN",
     )
     common.add_argument("--seeds", metavar="0,1,2", help="instead of the suite's seeds")
 
@@ -47,16 +47,16 @@ def parser() -> argparse.ArgumentParser:
         "run",
         parents=[common],
         help="run the cells that are not done",
-        description="Runs each cell that has no valid result. Interrupted or failed, start it again: it continues.",
+        description="Runs each cell that has no valid result. After a failure the same command continues.",
         epilog="example: bench.py run quickstart --only 'mae/*' --seeds 0,1",
     )
     run.add_argument("--only", metavar="PATTERN", help="cells whose name (mae/mini_seg/seed_0) matches or holds this")
     run.add_argument("--dry-run", action="store_true", help="print the cells, and which are cached, and stop")
-    run.add_argument("--force", action="store_true", help="run the cells again that are done (with --only: those)")
-    run.add_argument("--retries", type=int, default=0, metavar="N", help="start a cell that fails up to N times again")
-    launch = run.add_argument_group("processes", "without any of these: as the last run of the suite")
-    launch.add_argument("--launcher", choices=("local", "torchrun", "slurm"), help="default: local, one process a cell")
-    launch.add_argument("--processes", type=int, metavar="N", help="on each node: one a GPU")
+    run.add_argument("--force", action="store_true", help="run cells again although they are done (with --only: these)")
+    run.add_argument("--retries", type=int, default=0, metavar="N", help="start a failed cell again, up to N times")
+    launch = run.add_argument_group("processes", "if none of these is given: as in the suite's last run")
+    launch.add_argument("--launcher", choices=("local", "torchrun", "slurm"), help="default: local, one per cell")
+    launch.add_argument("--processes", type=int, metavar="N", help="on each node: one per GPU")
     launch.add_argument("--nodes", type=int, metavar="N")
     launch.add_argument("--rendezvous", metavar="HOST:PORT", help="where torchrun's nodes meet")
     launch.add_argument("--starter", metavar="COMMAND", help="starts torchrun on each node: 'mpirun -np 2 -H a,b'")
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     launch.add_argument(
         "--cluster", choices=("slurm", "local"), help="local: submitit's jobs as processes of this machine"
     )
-    table = commands.add_parser("table", parents=[common], help="print the comparison, complete or not")
+    table = commands.add_parser("table", parents=[common], help="print the comparison, also if cells are missing")
     table.add_argument("--format", choices=("rich", "md", "csv", "json", "latex"), default="rich")
     report = commands.add_parser("report", parents=[common], help="write report.html: one file, no network")
     report.add_argument("--out", help="default: report.html in the suite's folder")

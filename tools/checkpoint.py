@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 """Look into a ViT checkpoint, or give it another library's names.
 
-Known, by their keys: this project's and mmpretrain's models and backbones, facebookresearch/mae's (pre-trained and
-fine-tuned), timm's ViT; as .pth or .safetensors. Weights are read as data: nothing in a file is executed.
+These are recognised by their keys: models and backbones of this project and of mmpretrain, facebookresearch/mae's
+(pre-trained and fine-tuned), timm's ViT; as .pth or .safetensors. Weights are read as data: nothing in a file is
+executed.
 
 python tools/checkpoint.py inspect mae_pretrain_vit_base.pth
 python tools/checkpoint.py convert mae_pretrain_vit_base.pth mae_backbone.pth
@@ -23,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     inspect = commands.add_parser("inspect", help="print format, size, groups of tensors and fingerprint")
     inspect.add_argument("checkpoint", type=Path)
     for name, help_text in (
-        ("convert", "write the ViT in mmpretrain's names under `backbone.`, as this project's models have them"),
+        ("convert", "write the ViT under mmpretrain's names below `backbone.`, as in this project's models"),
         ("export", "write the ViT for another library"),
     ):
         command = commands.add_parser(name, help=help_text)
@@ -65,7 +66,7 @@ def run_inspect(args: argparse.Namespace) -> None:
 
 
 def run_convert(args: argparse.Namespace) -> None:
-    """Write a checkpoint in other names."""
+    """Write a checkpoint under other names."""
     from mixedae.weights import convert, read_state_dict, write_state_dict
 
     target = {None: "mmpretrain", "mmpretrain": "mmpretrain-backbone", "timm": "timm"}[getattr(args, "to", None)]

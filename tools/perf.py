@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--rounds", type=int, default=10, help="counted rounds (default: 10)")
     common.add_argument("--out", type=Path, metavar="FILE.json", help="write the report as JSON")
-    common.add_argument("--device", help="default: cuda where there is one, else cpu")
+    common.add_argument("--device", help="default: cuda if there is one, else cpu")
     common.add_argument("--threads", type=int, help="CPU threads of PyTorch (default: its own)")
     dtypes = ("float32", "bfloat16", "float16")
 
@@ -50,9 +50,9 @@ def parse_args() -> argparse.Namespace:
     attention.add_argument("--topk-ratio", type=float, nargs="+", default=[0.25], help="K / N (default: 0.25)")
     attention.add_argument("--dtype", choices=dtypes, nargs="+", default=["float32"], help="default: float32")
 
-    loader = commands.add_parser("loader", parents=[common], help="decoding and augmentation, images a second a core")
+    loader = commands.add_parser("loader", parents=[common], help="decoding and augmentation, images/s per core")
     loader.add_argument("--data", type=Path, required=True, help="folder of classes with JPEGs")
-    loader.add_argument("--images", type=int, default=200, help="images a round (default: 200)")
+    loader.add_argument("--images", type=int, default=200, help="images per round (default: 200)")
     loader.add_argument("--size", type=int, default=224, help="side of a crop in pixels (default: 224)")
     commands.add_parser("startup", parents=[common], help="processes to their first output, training to iteration 1")
     return parser.parse_args()

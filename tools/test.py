@@ -20,10 +20,10 @@ def main() -> None:
     parser.add_argument("--out", help="write the metrics to this JSON file")
     parser.add_argument("--predictions", metavar="DIR", help="write predictions.json, and masks as PNG, to this folder")
     parser.add_argument("--pictures", type=int, default=0, metavar="N", help="draw the first N, with their predictions")
-    parser.add_argument("--tta", action="store_true", help="several scales and flips, where the recipe has them")
+    parser.add_argument("--tta", action="store_true", help="several scales and flips, if the recipe has them")
     args = parser.parse_args()
     cfg = read_config(args)
-    cfg.load_from, cfg.resume = None, False  # loaded below: mmengine's way takes what fits and goes on
+    cfg.load_from, cfg.resume = None, False  # loaded below: mmengine would load what fits and go on
     cfg.merge_from_dict(args.cfg_options or {})
     if args.predictions or args.pictures:
         out_dir = args.predictions or cfg.work_dir
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def use_tta(cfg: "Config") -> None:
-    """Put the recipe's test-time augmentation in the place of its test pipeline.
+    """Replace the recipe's test pipeline by its test-time augmentation.
 
     Raises:
         ConfigError: the recipe has none.

@@ -23,7 +23,7 @@ def main() -> None:
         metavar="CHECKPOINT",
         help="continue from this checkpoint, or from the work directory's last one",
     )
-    parser.add_argument("--amp", action="store_true", help="mixed precision, where the recipe does not say so itself")
+    parser.add_argument("--amp", action="store_true", help="mixed precision, if the recipe does not set it itself")
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def check_device(cfg: "Config") -> None:
-    """Refuse what needs a GPU where there is none; mmengine would fail by an assertion, later.
+    """Refuse what needs a GPU if there is none; mmengine would fail later, with an assertion.
 
     Raises:
         ConfigError: mixed precision on a CPU.

@@ -17,10 +17,10 @@ from mixedae.registry import MODELS, accepted_keys
 from mixedae.weights import load_backbone, load_model, read_state_dict, to_backbone
 
 RANDOM = "random"
-"""In the place of a file: the first checkpoint's model with its initial weights, pre-trained for zero epochs."""
+"""Given instead of a file: the first checkpoint's model with its initial weights, pre-trained for zero epochs."""
 
 HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
-"""Heads of the usual ViTs (Ti, S, B, L, H) by width: a state dict does not tell."""
+"""Number of heads of the usual ViTs (Ti, S, B, L, H) by width, which a state dict does not tell."""
 
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
@@ -32,7 +32,7 @@ class Entry:
     Attributes:
         name: what figures call it.
         path: the file; None for initial weights.
-        config: of the run that wrote it; None where there is none.
+        config: of the run that wrote it; None if there is none.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in evaluation mode, and how it wants its pixels.
+    """A model in evaluation mode, and the normalisation of its input.
 
     Attributes:
         name: of its entry.
@@ -81,9 +81,9 @@ def parse_entries(checkpoints: Sequence[str], configs: Sequence[str] = (), also:
     Args:
         checkpoints: ``[NAME=]FILE``; the name is by default the file's folder and its own. ``NAME=random`` stands for
             initial weights.
-        configs: ``[NAME=]FILE``, one of them bare for all names. By default the config that mmengine's Runner left
+        configs: ``[NAME=]FILE``; a bare FILE is for all names. By default the config that mmengine's Runner left
             beside the checkpoint.
-        also: other names that a config may be for.
+        also: other names that a config may be given for.
 
     Raises:
         ConfigError: a file that does not exist, a config for a name that no checkpoint has, or several configs beside

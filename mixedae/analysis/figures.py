@@ -1,4 +1,4 @@
-"""How figures look: one style, colours that differ in lightness and for the colour-blind, and files written whole."""
+"""How figures look: one style, colours that differ in lightness and suit the colour-blind, files replaced whole."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ R = TypeVar("R")
 COLOURS = ("#0072B2", "#D55E00", "#000000", "#56B4E9", "#E69F00", "#009E73", "#CC79A7")  # Okabe and Ito (2008)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
-HEAT = "cividis"  # its lightness rises evenly: it reads the same in grey
+HEAT = "cividis"  # its lightness rises evenly, so it reads the same in grey
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -37,7 +37,7 @@ STYLE: dict[Any, Any] = {
 
 
 def in_house_style(draw: Callable[P, R]) -> Callable[P, R]:
-    """Let a function draw under :data:`STYLE`, and only this function.
+    """Make a function draw under :data:`STYLE`; other figures keep their style.
 
     Args:
         draw: makes a figure.
@@ -103,7 +103,7 @@ def dots(
     highs: Sequence[float],
     hollow: Sequence[bool],
 ) -> None:
-    """A row a name, from top to bottom: a dot and its interval.
+    """Draw one row per name, from top to bottom: a dot and its interval.
 
     Args:
         axes: matplotlib's.

@@ -1,4 +1,4 @@
-"""Means over images with bootstrap intervals, paired where the images are the same."""
+"""Means over images with bootstrap intervals, paired if the images are the same."""
 
 from dataclasses import dataclass
 
@@ -28,12 +28,12 @@ def bootstrap(values: Numbers, resamples: int = 10_000, seed: int = 0) -> Interv
     methods on the same images are resampled together, so intervals of differences are paired.
 
     Args:
-        values: (n,), one an image; for a paired comparison the differences.
+        values: (n,), one per image; for a paired comparison the differences.
         resamples: number of draws.
         seed: of the draws.
 
     Returns:
-        The interval; it has no width for a single image, whose spread is unknown.
+        The interval. For a single image, whose spread is unknown, it has no width.
     """
     draws = np.random.default_rng(seed)
     means = np.array([values[draws.integers(len(values), size=len(values))].mean() for _ in range(resamples)])
@@ -42,7 +42,7 @@ def bootstrap(values: Numbers, resamples: int = 10_000, seed: int = 0) -> Interv
 
 
 def clustered_error(values: Numbers) -> tuple[float, float]:
-    """Mean, and its standard error where values of a row belong together (the images of one mixture).
+    """Mean and its standard error if the values of a row belong together (the images of one mixture).
 
     Args:
         values: (clusters, members).

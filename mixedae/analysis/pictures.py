@@ -1,4 +1,4 @@
-"""Held-out pictures for the analysis, with object masks where the dataset has them."""
+"""Held-out pictures for the analysis, with object masks if the dataset has them."""
 
 import contextlib
 import io
@@ -28,7 +28,7 @@ class Pictures:
     Attributes:
         names: paths below the dataset's folder.
         pixels: float (n, 3, S, S), RGB, 0..1.
-        masks: bool (n, S, S), True = foreground; None where the dataset has none.
+        masks: bool (n, S, S), True = foreground; None if the dataset has none.
         left_out: pictures without foreground, or without background, after cropping: no map can be judged on them.
     """
 
@@ -47,14 +47,14 @@ def read_pictures(
         source: ``KIND=DIR``, or ``DIR`` for a folder of pictures. Kinds: ``images`` (at any depth; no masks),
             ``ade20k`` (``images|annotations/SPLIT``), ``coco`` (``SPLIT/``, ``annotations/instances_SPLIT.json``).
         size: S, in pixels.
-        limit: at most so many are read.
+        limit: how many are read at most.
         split: of the dataset; default ``validation`` or ``val2017``. Of ``images``, a folder below DIR.
         foreground: the mask values that are objects (ade20k); default: all but 0 and what ``classes.txt`` calls
             background.
 
     Raises:
         ConfigError: unknown kind.
-        DataError: names what is missing or damaged.
+        DataError: something is missing or damaged; the message names it.
     """
     kind, sign, folder = source.partition("=")
     if not sign:

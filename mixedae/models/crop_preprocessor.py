@@ -1,4 +1,4 @@
-"""Pre-training's augmentation where the model is: crops and flips of a whole batch of stored pictures."""
+"""Pre-training's augmentation on the model's device: crops and flips of a whole batch of stored pictures."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from mixedae.registry import MODELS
 
 @MODELS.register_module()
 class CropPreprocessor(SelfSupDataPreprocessor):
-    """Random resized crop, flip and normalisation, in training; resizing and normalisation otherwise.
+    """Random resized crop, flip and normalisation in training; resizing and normalisation otherwise.
 
-    The crops are drawn as ``LoadRandomResizedCrop`` draws them, and its pixels differ by rounding. The generator is
-    PyTorch's own of the device, which mmengine seeds.
+    Crops are drawn as by ``LoadRandomResizedCrop``, and pixels differ from it by rounding only. The generator is
+    PyTorch's default one of the device, which mmengine seeds.
 
     Args:
         size: side of the output in pixels.
@@ -51,7 +51,7 @@ class CropPreprocessor(SelfSupDataPreprocessor):
             training: False takes whole pictures and draws nothing.
 
         Returns:
-            ``inputs``, fp32 (B, 3, size, size), and ``data_samples``, None where the batch has none.
+            ``inputs``, fp32 (B, 3, size, size), and ``data_samples``, None if the batch has none.
         """
         data = self.cast_data(data)
         images: Tensor = data["inputs"]

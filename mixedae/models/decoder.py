@@ -16,12 +16,12 @@ from mixedae.registry import MODELS
 
 @MODELS.register_module()
 class MixedAEPretrainDecoder(MAEPretrainDecoder):
-    """MAE's decoder (8 layers, 512 wide by default), cut into steps so that it predicts only what the loss reads.
+    """MAE's decoder (8 layers, 512 wide by default), in steps, so that it predicts only what the loss reads.
 
     Args:
-        unmixed_cls: what stands for [CLS] in the G sequences that a mixed sample is unmixed into: ``copy``, the mixed
-            sample's [CLS] in each of them (default: MAE hands its [CLS] to the decoder), or ``mask``, the [MASK] token,
-            so that no summary of the other images reaches a reconstruction. The paper's main text does not say.
+        unmixed_cls: what takes the place of [CLS] in the G sequences that a mixed sample is unmixed into. ``copy``: the
+            mixed sample's [CLS] in each of them (default, as MAE hands its [CLS] to the decoder). ``mask``: the [MASK]
+            token, so that no summary of the other images reaches a reconstruction. The paper's main text does not say.
         **kwargs: see ``mmpretrain.MAEPretrainDecoder``.
 
     Raises:
@@ -65,7 +65,7 @@ class MixedAEPretrainDecoder(MAEPretrainDecoder):
 
     @staticmethod
     def _block_at(block: TransformerEncoderLayer, x: Tensor, positions: Tensor) -> Tensor:
-        """What ``block`` gives at some positions: every token is a key, only these are queries and pass the MLP.
+        """Output of ``block`` at some positions: every token is a key, but only these are queries and pass the MLP.
 
         Args:
             block: one of the decoder's.
@@ -108,7 +108,7 @@ class MixedAEPretrainDecoder(MAEPretrainDecoder):
         return self(tokens, cls, read)
 
     def decode_kept(self, latent: Tensor, kept: Tensor, read: Tensor | None = None) -> Tensor:
-        """MAE's decoding: [MASK] tokens where a patch was removed.
+        """Decode as MAE does: a [MASK] token at the position of each removed patch.
 
         Args:
             latent: (B, 1 + N, D) features of the kept patches, [CLS] first.

@@ -12,12 +12,12 @@ from mixedae.errors import ConfigError
 
 
 def freeze_below(vit: Any, trainable_blocks: float) -> tuple[nn.Module, ...]:
-    """Freeze patch embedding, [CLS], positions and all but the last blocks; what follows the blocks keeps learning.
+    """Freeze patch embedding, [CLS], positions and all but the last blocks; what follows the blocks is trained.
 
     Args:
         vit: a ``mmpretrain.VisionTransformer``.
-        trainable_blocks: 0 to the number of layers. A half is the last block's MLP with its norm; with 0 the final norm
-            is frozen too, which leaves linear probing.
+        trainable_blocks: 0 to the number of layers. 0.5 trains the last block's MLP with its norm. With 0 the final
+            norm is frozen too, which is linear probing.
 
     Returns:
         The frozen modules, which belong in evaluation mode.

@@ -14,9 +14,9 @@ from mixedae.registry import MODELS
 class HomologousContrastiveLoss(nn.Module):
     """Eq. (7): draw the features of patches of one image together, push those of the other images in the mixture away.
 
-    A supervised contrastive loss (arXiv 2004.11362) inside each mixed sample. Eq. (7) prints sums; the mean over a
-    query's positives and then over queries is taken, the reading under which lambda = 0.1 makes it the regulariser that
-    section 4.5 describes. Computed in at least fp32, also under autocast.
+    A supervised contrastive loss (arXiv 2004.11362) within a mixed sample. Eq. (7) prints sums; means are taken here,
+    over a query's positives and then over queries. Only so is the loss, at lambda = 0.1, the regulariser that section
+    4.5 describes. It is computed in at least fp32, also under autocast.
 
     Args:
         temperature: tau, 0.25 in the paper.
@@ -40,7 +40,7 @@ class HomologousContrastiveLoss(nn.Module):
             sources: int64 (M, L).
 
         Returns:
-            Scalar; 0 where no query has a positive.
+            Scalar; 0 if no query has a positive.
         """
         with torch.autocast(device_type=features.device.type, enabled=False):
             z = F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
@@ -139,5 +139,5 @@ class MixedAEPretrainHead(BaseModule):
         Returns:
             Scalar.
         """
-        projected = self.projector(features)[:, -sources.shape[1] :]  # cut after it, narrow: before it is a wide copy
+        projected = self.projector(features)[:, -sources.shape[1] :]  # after projecting, [CLS] is cheaper to cut off
         return self.contrastive_weight * self.contrastive_loss(projected, sources)

@@ -1,4 +1,4 @@
-"""MAE (arXiv 2111.06377) on MixedAE's encoder, decoder and head: what the comparison is made against."""
+"""MAE (arXiv 2111.06377) on MixedAE's encoder, decoder and head: the method that MixedAE is compared with."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from mixedae.registry import MODELS
 class MAE(MMPretrainMAE):
     """Masked Autoencoder: mmpretrain's loss and gradients, official MAE's initial weights, MixedAE's speed.
 
-    It differs from mmpretrain's in what it does not compute: removed patches are never embedded and visible ones never
+    Unlike mmpretrain's it computes only what is needed: removed patches are never embedded and visible ones never
     predicted. The state dict has mmpretrain's names.
 
     Args:

@@ -37,13 +37,13 @@ class MixedAE(BaseSelfSupervisor):
         neck: a ``mixedae.MixedAEPretrainDecoder``; None (with ``reconstruction=False``) for the contrastive loss alone.
         head: a ``mixedae.MixedAEPretrainHead``.
         group_size: G = 1/r, 4 in the paper (section 4.1); at least 2.
-        mode: ``compose`` (default): one mixed sample a group, Br of them a batch; ``full``: G a group, B a batch (Fig.
+        mode: ``compose`` (default): one mixed sample per group, Br per batch; ``full``: G per group, B per batch (Fig.
             4).
         segment_embedding: ``learnable`` (default; section 3.2 follows BERT, whose segments are learnt), ``fixed``
             (sin-cos of the index) or ``none``.
-        reconstruction: False leaves Eq. (4) out (section 4.5: that fails; an ablation).
-        shares: None (default): every image gives the same share r, Eq. (2); or G shares with sum 1,
-            dealt out at random to the images of a group.
+        reconstruction: False leaves Eq. (4) out, an ablation (section 4.5: training then fails).
+        shares: None (default): every image gives the same share r, Eq. (2). Else G shares with sum 1,
+            assigned at random to the images of a group.
         **kwargs: see ``mmpretrain.BaseSelfSupervisor``.
 
     Raises:
@@ -88,13 +88,13 @@ class MixedAE(BaseSelfSupervisor):
             raise ConfigError(f"segment_embedding={segment_embedding!r} found; expected learnable, fixed or none")
 
     def init_weights(self) -> None:
-        """Initialise the parts, then the segments from N(0, 0.02), as MAE does with its [CLS] and [MASK]."""
+        """Initialise the parts, then the segment embeddings from N(0, 0.02), as MAE does with [CLS] and [MASK]."""
         super().init_weights()
         if isinstance(self.segment_embed, nn.Parameter):
             nn.init.normal_(self.segment_embed, std=0.02)
 
     def _freeze_what_no_loss_reads(self) -> None:
-        """DistributedDataParallel refuses parameters that get no gradient: some switches leave such parts behind."""
+        """Freeze the parameters that get no gradient under some switches: DistributedDataParallel refuses them."""
         encoder = self.backbone
         if not self.reconstruction and self.head.contrast == "pre-norm":
             encoder.ln1.requires_grad_(False)
@@ -139,7 +139,7 @@ class MixedAE(BaseSelfSupervisor):
 
         Returns:
             ``loss_recon``, Eq. (4), and ``loss_homocon``, lambda * Eq. (7); a term that is switched off is absent.
-            There is no total: mmengine sums what begins with ``loss``.
+            There is no total: mmengine sums all entries whose name begins with ``loss``.
         """
         patches = patchify(inputs, self.backbone.patch_embed.projection.kernel_size[0])
         groups = num_groups(len(patches), self.group_size)

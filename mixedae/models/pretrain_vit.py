@@ -21,26 +21,26 @@ TRANSFER_ONLY = ("relative_position", "relative_grid", "window_size", "global_la
 
 @MODELS.register_module()
 class MixedAEPretrainViT(MixedAEViT):
-    """The encoder of MixedAE and of MAE: patches in, one token a patch out; fixed sin-cos positions.
+    """The encoder of MixedAE and of MAE: patches in, one token per patch out; fixed sin-cos positions.
 
     The parameters are :class:`MixedAEViT`'s. Called with images it is a plain ViT; :meth:`encode` is the pre-training
     path, in which every layer but the first ``num_global_layers`` uses homologous attention, Eq. (6).
 
     Args:
         attention: ``homologous`` (the paper), ``plain`` (MAE, and the naive mixing baseline of section 3.1), or
-            ``oracle``: in every layer a patch sees exactly its own image's patches, known from the sources (a bound
-            that tells what recognition costs; the masked attention of MixMIM).
+            ``oracle``: in every layer a patch sees exactly the patches of its own image, known from the sources (as the
+            masked attention of MixMIM). It shows what imperfect recognition costs.
         topk_ratio: K / L, the share of keys that a query keeps; 0.25 in the paper (section 4.1), equal to r.
         num_global_layers: first layers that keep plain attention; 1 in the paper (Table 3e).
         cls_in_pool: whether patches may choose the [CLS] key. The paper replaces the whole self-attention operation and
             does not say; default True, the literal reading of Eq. (6): K of L + 1 keys.
-        cls_query: how [CLS] attends in homologous layers: ``topk`` (default, Eq. (6) literally) or ``plain``. Not
-            stated in the paper either.
+        cls_query: how [CLS] attends in homologous layers: ``topk`` (default, Eq. (6) literally) or ``plain``. The
+            paper does not say this either.
         **kwargs: see :class:`MixedAEViT`; without ``drop_rate``, ``pre_norm``, ``patch_cfg``, ``layer_cfgs`` and
             the transfers' own arguments, which pre-training does not know.
 
     Raises:
-        ConfigError: one of those, unknown ``attention`` or ``cls_query``, K < 1, or more plain layers than layers.
+        ConfigError: one of these, unknown ``attention`` or ``cls_query``, K < 1, or more plain layers than layers.
     """
 
     ATTENTION = ("homologous", "plain", "oracle")
@@ -100,7 +100,7 @@ class MixedAEPretrainViT(MixedAEViT):
             sources: int64 (B, N); needed by oracle attention only.
 
         Returns:
-            (B, 1 + N, D), [CLS] first (without it where the model has none).
+            (B, 1 + N, D), [CLS] first (without it if the model has none).
         """
         position_embed = self.pos_embed[0, self.num_extra_tokens :]
         x = self.embed(patches)
@@ -118,7 +118,7 @@ class MixedAEPretrainViT(MixedAEViT):
         return x
 
     def _attend(self, attn: MultiheadAttention, x: Tensor, topk: int | None, allowed: Tensor | None) -> Tensor:
-        """One self-attention block, with Eq. (6) in the place of plain attention where ``topk`` is given."""
+        """One self-attention block: Eq. (6) if ``topk`` is given, else plain attention."""
         q, k, v = self.project(attn, x)
         if topk is None:
             out = homologous_attention(q, k, v, None, allowed=allowed)
@@ -147,7 +147,10 @@ class MixedAEPretrainViT(MixedAEViT):
         return q, k, v
 
     def _oracle_mask(self, sources: Tensor | None) -> Tensor:
-        """Who sees whom, bool (B, 1, N, N): patches their own image's; [CLS] all and, if in the pool, seen by all."""
+        """Which token may attend to which, bool (B, 1, N, N).
+
+        A patch attends to the patches of its own image, and to [CLS] if that is in the pool. [CLS] attends to all.
+        """
         if sources is None:
             raise ConfigError("oracle attention needs the sources; call encode(..., sources=sources)")
         prefix = self.num_extra_tokens

@@ -1,4 +1,4 @@
-"""A plain ViT's maps, all of one stride, to the levels of a feature pyramid, as BEiT and MAE do for UperNet and FPN."""
+"""Turn a plain ViT's maps, all of one stride, into a feature pyramid, as BEiT and MAE do for UperNet and FPN."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from mixedae.registry import MODELS
 
 @MODELS.register_module()
 class ViTPyramid(BaseModule):
-    """One level a map: each is brought to its own stride by a few layers of its own.
+    """One level per map: a few layers of its own bring each map to its stride.
 
     A level at four times the resolution is ConvTranspose, norm, GELU, ConvTranspose; at twice the resolution one
     ConvTranspose (kernel and stride 2); at the same the identity; below it max-pooling. Source: BEiT's segmentation
@@ -21,7 +21,7 @@ class ViTPyramid(BaseModule):
 
     Args:
         in_channels: channels of every map, in and out.
-        rescales: one factor a map, of 4, 2, 1, 0.5, 0.25: resolution of the level over resolution of the map. With
+        rescales: one factor per map, of 4, 2, 1, 0.5, 0.25: resolution of the level over that of the map. With
             patch 16, (4, 2, 1, 0.5) gives strides 4, 8, 16, 32; with patch 8, (2, 1, 0.5, 0.25) does.
         norm_cfg: norm of the level at four times the resolution.
         init_cfg: initialiser of mmengine; default: PyTorch's initial weights, as in the cited code.

@@ -1,4 +1,4 @@
-"""ResNet for the checkpoints of other pre-trainings: the small sets' other half of the table."""
+"""ResNet for the checkpoints of other pre-trainings: the ResNet half of Table 2 (the small sets)."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ PRETRAINED_TYPE = "mixedae.PretrainedResNet"
 
 @MODELS.register_module()
 class ResNet(MMPretrainResNet):
-    """mmpretrain's ResNet; pre-trained weights come last and strictly.
+    """mmpretrain's ResNet; pre-trained weights are applied last and strictly.
 
-    mmpretrain zeroes the last BatchNorm of every block after any initialiser but its own ``Pretrained``, which does not
-    say what it did not load.
+    mmpretrain zeroes the last BatchNorm of every block after any initialiser except its own ``Pretrained``, and that
+    one does not say what it did not load.
 
     Args:
         init_cfg: ``dict(type='mixedae.PretrainedResNet', checkpoint=...)``.

@@ -17,7 +17,7 @@ from mixedae.registry import MODELS
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):
-    """Levels of one map: resolution changed, then a 1 x 1 and a 3 x 3 convolution, each with a channel norm.
+    """Levels from one map: change of resolution, then a 1 x 1 and a 3 x 3 convolution, each with a channel norm.
 
     Four times the resolution: ConvTranspose to half of the channels, norm, GELU, ConvTranspose to a quarter; twice: one
     ConvTranspose to half of the channels; half: max-pooling. Levels beyond the factors subsample the last one.

@@ -4,8 +4,8 @@ Every module here takes over the projections of mmpretrain's attention block, un
 weights load as they are. All relative positions start at zero: before training each block computes plain attention.
 
 References:
-    BEiT, arXiv 2106.08254 (one bias a head and offset, in its and MAE's ADE20K recipes); MViTv2, arXiv 2112.01526, and
-    ViTDet, arXiv 2203.16527, section 3 (positions that the query reads, one table an axis; windows).
+    BEiT, arXiv 2106.08254 (one bias per head and offset; ADE20K recipes of BEiT and MAE); MViTv2, arXiv 2112.01526, and
+    ViTDet, arXiv 2203.16527, section 3 (relative positions that depend on the query, one table per axis; windows).
 """
 
 from functools import lru_cache
@@ -26,10 +26,10 @@ class SpatialAttention(nn.Module):
 
     Args:
         attn: the plain block whose ``qkv``, ``proj``, ``gamma1`` and stochastic depth are taken over.
-        grid: rows and columns that relative positions are made for; other inputs interpolate them. In windows it is the
-            window.
+        grid: rows and columns that relative positions are made for; for other inputs they are interpolated. For windows
+            it is the window's grid.
         window_size: side of a window in patches; 0 is global attention.
-        num_prefix: tokens ([CLS]) before the patches; windows know none.
+        num_prefix: tokens ([CLS]) before the patches; with windows there are none.
     """
 
     def __init__(self, attn: MultiheadAttention, grid: Grid, window_size: int = 0, num_prefix: int = 1) -> None:
@@ -85,7 +85,7 @@ class BiasTableAttention(SpatialAttention):
 
     ``relative_position_bias_table`` has (2H - 1)(2W - 1) + 3 rows, the last three for [CLS] to patch, patch to [CLS]
     and [CLS] to itself; without [CLS] they are not built. For a grid other than the table's the offsets' part is
-    interpolated (bicubic, ends on ends, so that offset zero stays offset zero), as absolute positions are.
+    interpolated, as absolute positions are (bicubic with aligned corners, so that offset zero stays offset zero).
 
     Args:
         attn: see :class:`SpatialAttention`, and so are the others.
@@ -101,7 +101,7 @@ class BiasTableAttention(SpatialAttention):
         self.relative_position_bias_table = nn.Parameter(torch.zeros(offsets + 3 * num_prefix, self.num_heads))
 
     def bias(self, grid: Grid) -> Tensor:
-        """What is added to the scores.
+        """The bias that is added to the scores.
 
         Args:
             grid: rows and columns of the patches at hand.

@@ -45,18 +45,18 @@ class MixedAEViT(VisionTransformer):
 
     What the dense recipes add is off by default: relative positions, windows, LayerScale
     (``layer_scale_init_value``, mmpretrain's). Each starts such that loaded features do not change, except windows and
-    a LayerScale other than 1. Any image size and aspect ratio is taken: sides that patches do not divide are padded.
+    a LayerScale other than 1. Images may have any size and aspect ratio: sides are padded to whole patches.
 
     Args:
         out_indices: layers whose output is returned; any sequence of ints.
         relative_position: ``none``; ``table``, BEiT's bias (the ADE20K recipe of MAE); ``decomposed``, ViTDet's.
         window_size: side, in patches, of the windows that attention is confined to (ViTDet: 14); 0 is global.
-        global_layers: layers that stay global where there are windows (ViTDet, ViT-B: 2, 5, 8, 11).
+        global_layers: layers that stay global if there are windows (ViTDet, ViT-B: 2, 5, 8, 11).
         relative_grid: rows and columns of patches that global layers' relative positions are built for; default: those
             of ``img_size``. Other inputs interpolate.
-        trainable_blocks: partial fine-tuning (MAE, section 4.3): only the last that many blocks and what follows them
-            learn; 0.5 is the last block's MLP, 0 freezes the final norm too (linear probing). Default: all learns.
-        with_cp: activation checkpointing: each block is computed again in the backward pass, in exchange for memory.
+        trainable_blocks: partial fine-tuning (MAE, section 4.3): only this many last blocks and what follows them are
+            trained; 0.5 is the last block's MLP, 0 freezes the final norm too (linear probing). Default: train all.
+        with_cp: activation checkpointing: each block is computed again in the backward pass, which saves memory.
         init_cfg: ``dict(type='mixedae.PretrainedViT', checkpoint=...)`` or plain ``Pretrained``, made strict too.
         **kwargs: see ``mmpretrain.VisionTransformer``.
 
@@ -88,7 +88,7 @@ class MixedAEViT(VisionTransformer):
             out_indices = list(out_indices)  # mmpretrain assigns to it
         super().__init__(out_indices=out_indices, **kwargs)
         for module in self.modules():
-            if isinstance(module, DropPath):  # mmpretrain gives NumPy's numbers, at each of which torch.compile stops
+            if isinstance(module, DropPath):  # mmpretrain's NumPy numbers break torch.compile's graph
                 module.drop_prob = float(module.drop_prob)
         self.with_cp = with_cp
         self.is_spatial = relative_position != "none" or window_size > 0
@@ -98,7 +98,7 @@ class MixedAEViT(VisionTransformer):
         self.frozen = () if trainable_blocks is None else freeze_below(self, trainable_blocks)
 
     def _place_attention(self, kind: str, window_size: int, global_layers: Sequence[int], grid: Grid) -> None:
-        """Put attention that knows its places into every layer, around the projections that are there."""
+        """Replace every layer's attention by one with relative positions or windows, keeping the projections."""
         if kind not in RELATIVE_POSITIONS:
             raise ConfigError(f"relative_position={kind!r} found; expected one of {', '.join(RELATIVE_POSITIONS)}")
         if unknown := [i for i in global_layers if not 0 <= i < self.num_layers]:
@@ -112,14 +112,14 @@ class MixedAEViT(VisionTransformer):
             layer.attn = RELATIVE_POSITIONS[kind](layer.attn, grid, window, self.num_extra_tokens)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Features of the layers in ``out_indices``; mmpretrain's forward, but for what the arguments add.
+        """Features of the layers in ``out_indices``; mmpretrain's forward, plus what the arguments add.
 
         Args:
             x: images (B, 3, H, W).
 
         Returns:
-            One tensor a layer, by ``out_type``: featmap (B, D, H/P, W/P), raw (B, 1 + N, D), cls_token and avg_featmap
-            (B, D).
+            One tensor per layer, by ``out_type``: featmap (B, D, H/P, W/P), raw (B, 1 + N, D), cls_token and
+            avg_featmap (B, D).
         """
         x, grid = self.patch_embed(x)
         if self.cls_token is not None:

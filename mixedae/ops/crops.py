@@ -1,7 +1,8 @@
-"""Random resized crop and flip of a whole batch, where it lies: on a GPU a few kernels, on a CPU a few matrix products.
+"""Random resized crop and flip of a whole batch on its own device: a few matrix products, on a CPU as on a GPU.
 
-The crop of Inception (arXiv 1409.4842) that MAE (arXiv 2111.06377, appendix A.1) and MixedAE (section 4.1) pre-train
-with: the boxes of torchvision's RandomResizedCrop (and mmpretrain's), the antialiased bicubic filter of both.
+MAE (arXiv 2111.06377, appendix A.1) and MixedAE (section 4.1) pre-train with this crop, which is Inception's (arXiv
+1409.4842). Boxes are drawn as by RandomResizedCrop of torchvision and mmpretrain; the filter is their antialiased
+bicubic one.
 """
 
 import math
@@ -20,7 +21,7 @@ def draw_boxes(
     generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Boxes of random area, aspect ratio and place; all attempts are drawn at once, so that no result is waited for.
+    """Boxes of random area, aspect ratio and place. All attempts are drawn at once, so that no GPU is waited for.
 
     Args:
         count: B.
@@ -28,7 +29,7 @@ def draw_boxes(
         width: of the pictures, in pixels.
         area: smallest and largest share of the picture's area; uniform between them.
         aspect: smallest and largest width / height; log-uniform between them.
-        attempts: draws a picture; the first box that fits is taken, and where none does the largest central one.
+        attempts: draws per picture. The first box that fits is taken; if none fits, the largest central one.
         generator: source of randomness.
         device: where to draw.
 
@@ -55,9 +56,9 @@ def draw_boxes(
 
 
 def _cubic_(x: Tensor) -> Tensor:
-    """Keys' kernel with a = -0.5 (Pillow's, and torchvision's where it antialiases), in place, without a choice.
+    """Keys' kernel with a = -0.5 (Pillow's, and torchvision's with antialiasing), in place and without branches.
 
-    ``outer`` is the cubic of 1 <= |x| < 2, and 0 at 2; ``inner`` is what that of |x| < 1 adds to it, and 0 at 1.
+    ``outer`` is the cubic for 1 <= |x| < 2; it is 0 at 2. For |x| < 1 ``inner`` is added to it; it is 0 at 1.
     """
     near = x.abs_().clamp(max=1)
     far = x.clamp_(max=2)
@@ -71,21 +72,21 @@ def _resampling(start: Tensor, length: Tensor, side: int, size: int) -> Tensor:
 
     Args:
         start: int64 (B,), first pixel of the box.
-        length: int64 (B,), its pixels.
-        side: pixels of the picture.
-        size: pixels wanted.
+        length: int64 (B,), number of its pixels.
+        side: number of pixels of the picture.
+        size: number of pixels wanted.
     """
     pixel = torch.arange(side, device=start.device)
-    scale = (length / size)[:, None]  # pixels of the box for one of the result
+    scale = (length / size)[:, None]  # pixels of the box per pixel of the result
     centre = start[:, None] + (torch.arange(size, device=start.device) + 0.5) * scale
     inside = (pixel >= start[:, None]) & (pixel < (start + length)[:, None])
-    place = torch.where(inside, pixel + 0.5, torch.inf)  # what is outside is too far away for any weight
+    place = torch.where(inside, pixel + 0.5, torch.inf)  # pixels outside the box are too far away to get a weight
     weights = _cubic_((place[:, None] - centre[..., None]).div_(scale.clamp(min=1)[..., None]))
     return weights.div_(weights.sum(dim=-1, keepdim=True))
 
 
 def resized_crops(images: Tensor, boxes: Tensor, size: tuple[int, int], flip: Tensor | None = None) -> Tensor:
-    """Cut a box out of each picture and resize it, antialiased bicubic; as torchvision's ``resized_crop`` of each one.
+    """Cut a box out of each picture and resize it (antialiased bicubic), as torchvision's ``resized_crop`` does.
 
     The filter is separable: two batched matrix products, in fp32, with the boxes in the matrices.
 
@@ -93,7 +94,7 @@ def resized_crops(images: Tensor, boxes: Tensor, size: tuple[int, int], flip: Te
         images: (B, C, H, W), uint8 or of values 0..255.
         boxes: int64 (B, 4): top, left, height, width.
         size: height and width wanted.
-        flip: bool (B,), True where the result is mirrored; default: nowhere.
+        flip: bool (B,), True if the result is mirrored; default: none is.
 
     Returns:
         fp32 (B, C, *size), whole numbers 0..255, as a uint8 picture would hold.
@@ -103,6 +104,6 @@ def resized_crops(images: Tensor, boxes: Tensor, size: tuple[int, int], flip: Te
     if flip is not None:
         columns = torch.where(flip[:, None, None], columns.flip(1), columns)
     with torch.autocast(images.device.type, enabled=False):
-        wide = images.float().flatten(1, 2) @ columns.transpose(1, 2)  # one product a picture, not one a channel
+        wide = images.float().flatten(1, 2) @ columns.transpose(1, 2)  # one product per picture, not per channel
         resized = rows[:, None] @ wide.unflatten(1, images.shape[1:3])
     return resized.round_().clamp_(0, 255)

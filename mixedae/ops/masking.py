@@ -47,9 +47,9 @@ def block_masking(
 ) -> tuple[Tensor, Tensor]:
     """Block-wise masks, those of BEiT (arXiv 2106.08254, algorithm 1) with an exact number of removed patches.
 
-    Rectangles are laid one after the other until enough patches are covered; of the last one as many patches count, at
-    random, as are still wanted. Areas are uniform between 16/196 of the image and the area to remove, aspect ratios
-    log-uniform between 0.3 and 1/0.3, as in BEiT.
+    Rectangles are laid one after the other until enough patches are covered. Of the last rectangle only as many
+    patches as are still wanted are removed, at random. Areas are uniform between 16/196 of the image and the area to
+    remove; aspect ratios are log-uniform between 0.3 and 1/0.3. Both are as in BEiT.
 
     Args:
         batch_size: B.
@@ -120,7 +120,7 @@ def draw_mask(
     generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """One of the three by name.
+    """Draw a mask of one of the three kinds, by name.
 
     Args:
         masking: ``random``, ``block`` or ``grid``.

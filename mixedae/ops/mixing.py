@@ -1,6 +1,6 @@
 """Mixing and unmixing of patch sequences: Eqs. (1) to (3) of MixedAE (arXiv 2303.17152, section 3.1).
 
-Symbols: G = 1/r images a group (``group_size``), B images a batch, L patches an image, C channels a patch,
+Symbols: G = 1/r images per group (``group_size``), B images per batch, L patches per image, C channels per patch,
 M mixed samples (B/G in compose mode, B in full mode).
 """
 
@@ -45,18 +45,18 @@ def sample_sources(
 ) -> Tensor:
     """Draw the mixing masks M^j of Eqs. (1) and (2): which image of its group each position of a mixed sample shows.
 
-    Every source is drawn equally often (symmetric mixing, Eq. 2): exactly L/G times where G divides L; otherwise the
-    counts differ by one and the sources with one more are drawn at random, so no place in the group is favoured.
-    Unequal ``shares`` leave Eq. (2) on purpose; which source gets which share is drawn for each mixed sample.
+    Every source is drawn equally often (symmetric mixing, Eq. 2): exactly L/G times if G divides L. Otherwise the
+    counts differ by one, and the sources with one more are drawn at random, so that no place in the group is favoured.
+    Unequal ``shares`` depart from Eq. (2) on purpose; which source gets which share is drawn for each mixed sample.
 
     Args:
         num_groups: number of groups B/G.
         num_patches: L.
         group_size: G = 1/r, at least 2.
-        mode: ``compose``: one mixed sample a group; ``full``: G mixed samples a group, drawn independently.
+        mode: ``compose``: one mixed sample per group; ``full``: G mixed samples per group, drawn independently.
         generator: source of randomness; its device must be ``device``.
         device: where to draw; default: the generator's device, else the CPU.
-        shares: None: the same share r for all, Eq. (2); or G positive numbers with sum 1, the shares of L.
+        shares: None: the same share r for all, Eq. (2). Or G positive numbers with sum 1, the shares of L.
 
     Returns:
         int64 (M, L) with values 0..G-1; in full mode rows j*G .. (j+1)*G-1 belong to group j.
@@ -94,7 +94,7 @@ def share_counts(num_patches: int, group_size: int, shares: Sequence[float]) -> 
         shares: G positive numbers with sum 1.
 
     Raises:
-        ConfigError: they are not, or a share is too small for one patch.
+        ConfigError: ``shares`` are not such numbers, or one of them is too small for one patch.
     """
     if len(shares) != group_size or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ConfigError(f"shares={tuple(shares)} found; expected {group_size} positive numbers with sum 1")
@@ -136,7 +136,7 @@ def mix(patches: Tensor, sources: Tensor, group_size: int) -> Tensor:
 
 
 def unmix(tokens: Tensor, sources: Tensor, mask_token: Tensor, group_size: int) -> Tensor:
-    """Undo the mixing, Eq. (3): the tokens of each source at their places, [MASK] everywhere else.
+    """Undo the mixing, Eq. (3): one sequence per source, with its tokens at their positions and [MASK] at all others.
 
     Args:
         tokens: (M, L, C) features of the mixed samples.
@@ -166,7 +166,7 @@ def given_by(sources: Tensor, group_size: int) -> Tensor:
 
 
 def target_images(num_mixed: int, batch_size: int, group_size: int, device: torch.device | None = None) -> Tensor:
-    """Which image of the batch row m*G+g of an unmixed batch shall reconstruct.
+    """Index, in the batch, of the image that each row m*G+g of an unmixed batch reconstructs.
 
     Args:
         num_mixed: M.

@@ -1,13 +1,13 @@
 """``mmcv._ext`` without a compiler: the operators that detection calls, on torchvision's kernels and plain torch.
 
-``mixedae/__init__.py`` offers this file to Python as ``mmcv._ext`` where mmcv has no compiled one (which would win).
+``mixedae/__init__.py`` offers this file to Python as ``mmcv._ext`` if mmcv has none compiled (a compiled one wins).
 Every function has the name, the argument names and the in-place outputs of mmcv's binding (mmcv's file
-ops/csrc/pytorch/pybind.cpp), runs where its tensors are (CPU or CUDA), and computes fp16 and bf16 inputs in fp32.
+ops/csrc/pytorch/pybind.cpp), runs on its tensors' device (CPU or CUDA), and computes fp16 and bf16 inputs in fp32.
 
-Covered is what is exact: ``nms``, ``softnms``, ``bbox_overlaps``, RoIAlign with average pooling, sigmoid focal loss.
+Covered is only what is exact: ``nms``, ``softnms``, ``bbox_overlaps``, average RoIAlign, sigmoid focal loss.
 Any other name can be imported, as ``mmcv.ops`` does with all of them, and raises
 :class:`~mixedae.errors.OperatorNotCoveredError` when it is called. torchvision's ``roi_pool`` is left out on purpose:
-it rounds boxes to whole pixels, mmcv's does not.
+it rounds boxes to whole pixels, and mmcv's does not.
 """
 
 from collections.abc import Callable
@@ -57,16 +57,16 @@ def _at_least_fp32(x: Tensor) -> Tensor:
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Greedy non-maximum suppression: a box goes if its IoU with a kept box of higher score is above the threshold.
+    """Greedy non-maximum suppression: drop each box whose IoU with a kept box of higher score exceeds the threshold.
 
     Args:
         boxes: (N, 4), x1 y1 x2 y2.
         scores: (N,).
         iou_threshold: compared in fp32, as mmcv does: an IoU of 3/10 is not above 0.3 (torchvision alone says it is).
-        offset: 0, or 1 where x2 and y2 are the last pixels inside a box: sides are x2 - x1 + offset.
+        offset: 0, or 1 if x2 and y2 are the last pixels inside a box: sides are x2 - x1 + offset.
 
     Returns:
-        int64 (K,), indices of the kept boxes by falling score.
+        int64 (K,), indices of the kept boxes by descending score.
     """
     boxes = _at_least_fp32(boxes)
     if offset:
@@ -101,15 +101,15 @@ def softnms(
     Args:
         boxes: (N, 4), x1 y1 x2 y2.
         scores: (N,).
-        dets: (N, 5), written: row k is the k-th kept box and its lowered score; rows from K on stay as they are.
+        dets: (N, 5), written to: row k is the k-th kept box and its lowered score; rows from K on stay as they are.
         iou_threshold: from this IoU on, methods 0 and 1 lower a score.
         sigma: width of method 2.
-        min_score: a box whose score was lowered below this goes.
+        min_score: a box is dropped if its score was lowered below this.
         method: 0 drops neighbours, 1 multiplies their scores by 1 - IoU, 2 all scores by exp(-IoU^2 / sigma).
         offset: see :func:`nms`.
 
     Returns:
-        int64 (K,), indices of the kept boxes by falling lowered score.
+        int64 (K,), indices of the kept boxes by descending lowered score.
     """
     boxes, scores = _at_least_fp32(boxes), _at_least_fp32(scores)
     left = torch.arange(len(boxes), device=boxes.device)
@@ -168,7 +168,7 @@ def roi_align_forward(
         aligned_height: bins from top to bottom.
         aligned_width: bins from left to right.
         spatial_scale: pixels of ``input`` per pixel of the image.
-        sampling_ratio: samples a bin and axis; 0: one per pixel of ``input`` that the bin spans, rounded up.
+        sampling_ratio: samples per bin and axis; 0: one per pixel of ``input`` that the bin spans, rounded up.
         pool_mode: 1, average.
         aligned: pixel centres lie at .5; False is the legacy reading, with boxes of at least one pixel.
 
@@ -214,7 +214,7 @@ def roi_align_backward(
 
 
 def _focal_parts(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Probability p, 1 - p, their logarithms (of at least the smallest fp32, as in mmcv), and where the target is."""
+    """Probability p, 1 - p, their logarithms (of at least the smallest fp32, as in mmcv), and a mask of the target."""
     p = _at_least_fp32(input).sigmoid()
     q = 1 - p
     log_p, log_q = (x.clamp(min=torch.finfo(torch.float32).tiny).log() for x in (p, q))

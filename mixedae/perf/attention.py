@@ -13,7 +13,7 @@ from mixedae.perf.timing import interleave
 
 
 def masked(q: Tensor, k: Tensor, v: Tensor, topk: int) -> Tensor:
-    """The fallback: a mask from torch.topk, handed to PyTorch's attention."""
+    """The fallback: PyTorch's attention with a mask from torch.topk."""
     return F.scaled_dot_product_attention(q, k, v, attn_mask=topk_mask(q, k, topk))
 
 
@@ -30,7 +30,7 @@ def measure_attention(
     """Time forward and backward of each way of running Eq. (6), plain attention first.
 
     Args:
-        device: where.
+        device: where to run.
         samples: B.
         tokens: every N.
         heads: every H.

@@ -2,8 +2,8 @@
 
     python -m mixedae.perf.kernels --channels 64 --tokens 197
 
-Triton compiles for a named target, and brings NVIDIA's assembler: registers a thread, bytes spilled to local memory and
-shared memory are known without a device.
+Triton compiles for a named target and brings NVIDIA's assembler. So registers per thread, bytes spilled to local memory
+and shared memory are known without a device.
 """
 
 import argparse
@@ -29,7 +29,7 @@ POINTERS = {"threshold": "*fp32", "lse": "*fp32", "delta": "*fp32", "last": "*i3
 
 @dataclass(frozen=True)
 class CompiledKernel:
-    """One kernel for one shape; ``spill_bytes`` a thread, stores and loads together."""
+    """One kernel for one shape; ``spill_bytes`` are per thread, stores and loads together."""
 
     kernel: str
     dtype: str
@@ -45,7 +45,7 @@ class CompiledKernel:
 
 
 def variants(tokens: int, channels: int, dtype: torch.dtype) -> list[tuple[Any, dict[str, int], int]]:
-    """Kernel, compile-time constants and warps, as the operator launches them."""
+    """Each kernel with its compile-time constants and warps, as the operator launches it."""
     t = Tiling.of(tokens, channels, dtype.itemsize)
     gradient = dict(D=channels, BLOCK_D=t.block_d, BLOCK_M=t.gradient_block_m, BLOCK_K=t.block_k)
     forward = dict(D=channels, BLOCK_D=t.block_d, WIDTH=t.width, BLOCK_M=t.block_m, BLOCK_N=t.block_n)
@@ -78,7 +78,7 @@ def compile_kernels(tokens: int, channels: int, dtype: torch.dtype, capability: 
             else:
                 signature[name] = POINTERS.get(name, f"*{TRITON_DTYPES[dtype]}")
             if signature[name].startswith("*") or ("_" in name and signature[name] == "i32"):
-                attributes[(i,)] = [["tt.divisibility", 16]]  # what a launch finds out about addresses and strides
+                attributes[(i,)] = [["tt.divisibility", 16]]  # as a launch would find of addresses and strides
         source = ASTSource(kernel, signature=signature, constexprs=constants, attrs=attributes)
         target = GPUTarget("cuda", capability, 32)
         binary = triton.compile(source, target=target, options=dict(num_warps=warps, num_stages=3))
@@ -97,7 +97,7 @@ def compile_kernels(tokens: int, channels: int, dtype: torch.dtype, capability: 
 
 
 def assembler_report(ptx: str, capability: int) -> tuple[int, int]:
-    """Registers a thread, and bytes of spill stores and loads."""
+    """Registers per thread, and bytes of spill stores and loads."""
     assembler = Path(triton.__file__).parent / "backends/nvidia/bin/ptxas"
     suffix = "a" if capability == 90 else ""
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
@@ -110,7 +110,7 @@ def assembler_report(ptx: str, capability: int) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Print one JSON object a kernel."""
+    """Print one JSON object per kernel."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--tokens", type=int, nargs="+", default=[197], help="N (default: 197)")
     parser.add_argument("--channels", type=int, nargs="+", default=[64], help="D (default: 64)")

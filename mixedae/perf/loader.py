@@ -22,12 +22,12 @@ from mixedae.perf.report import Row
 from mixedae.perf.timing import interleave
 
 AREA = (0.2, 1.0)
-BATCH = 64  # pictures that are augmented at once where they are in memory
+BATCH = 64  # pictures in memory that are augmented at once
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def pipelines(size: int) -> dict[str, Callable[[str], Any]]:
-    """Functions from a path to what a loader's worker hands over: the augmentation of MAE's pre-training in each.
+    """Functions from a path to what a loader's worker hands over, each with the augmentation of MAE's pre-training.
 
     Args:
         size: side of a crop in pixels.
@@ -65,7 +65,7 @@ def pipelines(size: int) -> dict[str, Callable[[str], Any]]:
 
 
 def training_input(paths: list[str], size: int) -> dict[str, Callable[[], None]]:
-    """From stored pictures to the batches that a model is given, by one process: from files, and from memory.
+    """What one process does from stored pictures to a model's input batches: from files, and from memory.
 
     Args:
         paths: pictures of one size.
@@ -75,7 +75,7 @@ def training_input(paths: list[str], size: int) -> dict[str, Callable[[], None]]
         Functions that go through all pictures once, in random order.
 
     Raises:
-        DataError: they have several sizes, or do not fit.
+        DataError: the pictures have several sizes, or do not fit into memory.
     """
     normalise: dict[str, Any] = dict(mean=MEAN, std=STD, to_rgb=True)
     pictures = load_pictures(paths, torch.device("cpu"))
@@ -99,7 +99,7 @@ def measure_loaders(folder: Path, images: int, rounds: int, size: int = 224) -> 
 
     Args:
         folder: of classes, with JPEGs.
-        images: how many a round.
+        images: how many per round.
         rounds: see :func:`~mixedae.perf.timing.interleave`.
         size: side of a crop in pixels.
 
@@ -128,5 +128,5 @@ def measure_loaders(folder: Path, images: int, rounds: int, size: int = 224) -> 
     torch.set_num_threads(threads)
     for row in rows:
         row.extra["images_per_s_a_core"] = len(paths) / row.seconds
-        row.extra["speed"] = 1 / row.ratio  # images a second over torchvision's
+        row.extra["speed"] = 1 / row.ratio  # images per second, divided by torchvision's
     return rows

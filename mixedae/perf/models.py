@@ -39,7 +39,7 @@ def build_model(name: str, arch: str, img_size: int, depth: int | None) -> nn.Mo
         name: which.
         arch: ``base`` or ``large``; the patch is 16.
         img_size: side of the images in pixels.
-        depth: layers of the encoder, default the architecture's.
+        depth: layers of the encoder; default: the architecture's.
     """
     init_default_scope("mmpretrain")
     MMLogger.get_current_instance().setLevel("WARNING")  # it lists every parameter's initialisation
@@ -82,8 +82,10 @@ def model_loss(model: Any) -> Loss:
 
 
 def load_class(spec: str) -> type[nn.Module]:
-    """A class or function by ``FILE:NAME``; called without arguments it gives a module, and that, called with images,
-    its loss (or a tuple that begins with it).
+    """Load a class or function by ``FILE:NAME``.
+
+    Called without arguments it must give a module. Called with images, the module must give its loss, or a tuple that
+    begins with the loss.
 
     Raises:
         ConfigError: no such file or name.

@@ -1,4 +1,4 @@
-"""Where a training step's time goes: PyTorch's profiler, its operators sorted into a handful of kinds."""
+"""Where a training step's time goes, by PyTorch's profiler, with operators sorted into a few kinds."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from mixedae.perf.report import Row
 from mixedae.perf.steps import Step
 from mixedae.perf.timing import quartiles
 
-KINDS = {  # the first that names an operator, or what called it, has it
+KINDS = {  # the first kind that names an operator or its caller gets it
     "AdamW": ("Optimizer.step", "_fused_adamw"),
     "homologous attention": ("mixedae::topk",),
     "plain attention": ("scaled_dot_product",),
@@ -26,7 +26,7 @@ WHOLE, OTHER = "whole step", "all else"
 
 
 def kind_of(event: Any) -> str:
-    """The kind of an operator: by its own name or its nearest caller's, AdamW and homologous attention with all parts.
+    """The kind of an operator, by its name or its nearest caller's; AdamW and homologous attention with all parts.
 
     Args:
         event: of the profiler, with ``name`` and ``cpu_parent``.
@@ -46,7 +46,7 @@ def kind_of(event: Any) -> str:
 
 
 def seconds_by_kind(work: Callable[[], Any], device: torch.device) -> Counter[str]:
-    """Profile one call; seconds on the device, each operator without those that it calls.
+    """Profile one call: seconds on the device, each operator without the operators that it calls.
 
     Args:
         work: what to run.

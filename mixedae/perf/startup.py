@@ -1,4 +1,4 @@
-"""How long commands take to be useful: imports, ``bench.py ls``, training from the shell to its first iteration."""
+"""How long commands take to start: imports, ``bench.py ls``, training from the shell to its first iteration."""
 
 import re
 import resource
@@ -21,7 +21,7 @@ IMPORTS = "import torch, mmengine.runner, mmpretrain.datasets, mmpretrain.models
 
 
 def _childrens_time() -> float:
-    """CPU seconds of all processes that were started and have ended: what an idle core needs, whoever else runs."""
+    """CPU seconds of all child processes that have ended; other work on the machine does not count."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
@@ -53,7 +53,7 @@ def measure_startup(rounds: int) -> list[Row]:
     """Time whole processes; the imports that training cannot do without are the baseline.
 
     Args:
-        rounds: of each.
+        rounds: how often each is timed.
 
     Raises:
         ConfigError: a command failed; training needs the mini data (tools/data.py mini).

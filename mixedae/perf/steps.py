@@ -21,9 +21,9 @@ class Step:
     Args:
         model: on its device.
         images: (B, 3, S, S).
-        dtype: of autocast; fp32 is without.
+        dtype: of autocast; fp32 means no autocast.
         compiled: with torch.compile.
-        fused: AdamW in one kernel, as our recipes choose; foreign models get PyTorch's default, as theirs do.
+        fused: AdamW in one kernel, as our recipes choose; other projects' models get PyTorch's default.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ def measure_steps(
         device: where.
         arch: ``base`` or ``large``.
         batches: every batch size.
-        img_sizes: every side of the images: 224 is 196 patches.
+        img_sizes: every side of the images: 224 gives 196 patches.
         depths: every number of encoder layers; None is the architecture's.
         dtype: of autocast; fp32 is without.
         compiled: also time our two with torch.compile.
-        against: ``FILE:NAME`` of foreign modules.
+        against: ``FILE:NAME`` of other projects' modules.
         rounds: see :func:`~mixedae.perf.timing.interleave`.
     """
     rate = matmul_rate(device, dtype)

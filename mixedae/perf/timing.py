@@ -1,4 +1,4 @@
-"""Interleaved timing: candidates take turns in one process, so that what else the machine does hits all of them."""
+"""Interleaved timing: candidates take turns in one process, so that other work on the machine affects them all."""
 
 import functools
 import gc
@@ -14,7 +14,7 @@ from mixedae.perf.report import Row
 
 
 def clock_name(device: torch.device) -> str:
-    """Which clock :func:`interleave` reads: on one CPU thread its own time, which neighbours cannot lengthen."""
+    """Which clock :func:`interleave` reads: on one CPU thread the process's CPU time, without waiting."""
     if device.type == "cpu" and torch.get_num_threads() == 1:
         return "cpu time of the process (one thread)"
     return "wall time"
@@ -36,10 +36,10 @@ def interleave(
     baseline: str | None = None,
     clock: Callable[[], float] | None = None,
 ) -> list[Row]:
-    """Time each candidate once a round, the rounds in turn forwards and backwards.
+    """Time each candidate once per round; every other round goes backwards.
 
     Args:
-        candidates: name -> what to time.
+        candidates: name to what is timed.
         device: where they run; a GPU is waited for.
         rounds: counted rounds.
         warmup: rounds before them that are not counted.
@@ -48,7 +48,7 @@ def interleave(
         clock: seconds (default: as :func:`clock_name` says).
 
     Returns:
-        A row a candidate: median and quartiles of seconds, and of the ratio to the baseline in the same round.
+        One row per candidate: median and quartiles of seconds, and of the ratio to the baseline in the same round.
     """
     names = list(candidates)
     baseline = baseline or names[0]
@@ -77,7 +77,7 @@ def interleave(
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:
-    """First quartile, median, third quartile; of one value itself."""
+    """First quartile, median, third quartile; a single value is all three."""
     if len(values) == 1:
         return values[0], values[0], values[0]
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -85,7 +85,7 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, size: int | None = None) -> float:
-    """Measured FLOP/s of a large square matrix product: what a share of the device's speed refers to."""
+    """Measured FLOP/s of a large square matrix product: the speed that ``share_of_matmul`` refers to."""
     size = size or (8192 if device.type == "cuda" else 1024)
     a, b = torch.randn(2, size, size, device=device, dtype=dtype).unbind(0)
     (row,) = interleave({"matmul": lambda: a @ b}, device, rounds=10, warmup=3, case=f"{size} x {size}")

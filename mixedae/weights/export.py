@@ -1,4 +1,4 @@
-"""Checkpoints from one library's names to another's, with every tensor accounted for.
+"""Convert checkpoints from one library's names to another's, with every tensor accounted for.
 
 References:
     see :mod:`mixedae.weights.formats`, which knows the names.
@@ -41,7 +41,7 @@ CLASSIFIER = re.compile(r"^head\.(fc\.|layers\.head\.)?(weight|bias)$")
 
 @dataclass(frozen=True)
 class Conversion:
-    """A checkpoint in other names.
+    """A checkpoint under other names.
 
     Attributes:
         format: of the source, see :func:`mixedae.weights.to_backbone`.
@@ -123,7 +123,7 @@ def mmpretrain_to_timm(name: str) -> str | None:
 
 
 def write_state_dict(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write weights, and nothing else, to ``.pth`` (under ``state_dict``) or ``.safetensors``; whole or not at all.
+    """Write weights, and nothing else, to ``.pth`` (under ``state_dict``) or ``.safetensors``, in one step.
 
     Args:
         path: the file, by its suffix; its folder is made.

@@ -30,15 +30,15 @@ TIMM_TO_MMPRETRAIN = (
     (r"^norm\.", "ln1."),
     (r"^fc_norm\.", "ln2."),
 )
-"""Regular expressions; cls_token and pos_embed are called the same."""
+"""Regular expressions; cls_token and pos_embed have the same names in both."""
 
 NOT_BACKBONE = re.compile(r"^(decoder_|mask_token$|head\.|head_dist\.)")
-"""What timm's and official MAE's state dicts hold beside the backbone."""
+"""What state dicts of timm and official MAE hold beside the backbone."""
 
 RESNET_MARK = "layer1.0.conv1.weight"
 RESNET_PREFIXES = ("", "encoder_q.", "base_encoder.", "encoder.")
-"""Where a ResNet stands beside the prefix that is asked for: bare (torchvision, SwAV, SimCLR and BYOL as converted),
-MoCo v1 and v2, MoCo v3, InfoMin. ``module.`` in front of every name is gone by then."""
+"""Prefixes that a ResNet may have, besides the one asked for: none (torchvision, SwAV, SimCLR and BYOL as converted),
+MoCo v1 and v2's, MoCo v3's, InfoMin's. A ``module.`` in front of every name was removed before."""
 
 RESNET_KEY = re.compile(r"^(conv1|bn1|layer[1-4])\.")
 
@@ -46,8 +46,8 @@ NOT_RESNET = re.compile(
     r"^(fc|head|neck|linear|classifier|predictor|projector|projection_head|prototypes|queue(_ptr)?|data_preprocessor|"
     r"target_net|(module\.)?(encoder_k|momentum_encoder))(\.|$)"
 )
-"""What the files of MoCo, SimCLR, BYOL, SwAV and of mmpretrain's classifiers hold beside the backbone; under the
-backbone's own prefix too (``encoder_q.fc``)."""
+"""What the files of MoCo, SimCLR, BYOL, SwAV and of mmpretrain's classifiers hold beside the backbone, also under the
+backbone's own prefix (``encoder_q.fc``)."""
 
 
 def to_resnet(state_dict: Mapping[str, Tensor], prefix: str = "backbone.") -> tuple[dict[str, Tensor], str]:
@@ -58,7 +58,7 @@ def to_resnet(state_dict: Mapping[str, Tensor], prefix: str = "backbone.") -> tu
         prefix: where a whole model keeps its backbone, beside ``RESNET_PREFIXES``.
 
     Returns:
-        The backbone's tensors, buffers included, and the format's name: ``resnet``, with the prefix where there is one.
+        The backbone's tensors, buffers included, and the format's name: ``resnet``, with the prefix if there is one.
 
     Raises:
         WeightsError: no ResNet, or a tensor that is neither the backbone's nor on the list of what may be left out.
@@ -89,13 +89,13 @@ def to_backbone(state_dict: Mapping[str, Tensor], prefix: str = "backbone.") -> 
         prefix: where a whole model keeps its backbone.
 
     Returns:
-        The backbone's tensors (decoder, head and what else is not backbone are left out, see
+        The backbone's tensors (decoder, head and all else that is not backbone are left out, see
         :attr:`mixedae.weights.LoadReport.dropped`), and the format's name: ``mmpretrain``, ``mmpretrain-backbone``,
         ``mae-pretrained``, ``mae-finetuned`` or ``timm``. timm's own models that average patch tokens have the same
         keys as official MAE's fine-tuned ones and are called ``mae-finetuned`` too.
 
     Raises:
-        WeightsError: the keys are of no ViT that is known here.
+        WeightsError: the keys belong to no ViT that is known here.
     """
     inside = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
     is_whole_model = bool(prefix and inside)

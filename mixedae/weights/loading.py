@@ -1,7 +1,7 @@
 """Strict loading of pre-trained ViTs and ResNets, with a report of what happened to every tensor.
 
 mmengine loads with ``strict=False``: a checkpoint of another model or of other shapes leaves the weights random, with
-one warning. Here every tensor of the backbone must be found, but for an allow-list that belongs to the recipe.
+one warning. Here every tensor of the backbone must be found, except those on an allow-list that belongs to the recipe.
 """
 
 import hashlib
@@ -22,19 +22,19 @@ from mixedae.weights.formats import RESNET_MARK, to_backbone, to_resnet
 from mixedae.weights.reading import read_state_dict
 
 ALLOW_MISSING = ("ln2.*", "*.gamma1.*", "*.gamma2.*", "*gamma_[12]", "*relative_position_bias_table", "*.rel_pos_[hw]")
-"""What no pre-training gives and a transfer may add: MAE's new norm of averaged patch tokens (fc_norm; ``ln2`` in
+"""What no pre-training has and a transfer may add: MAE's new norm of averaged patch tokens (fc_norm; ``ln2`` in
 mmpretrain), LayerScale, and the zero-initialised relative positions of the ADE20K and ViTDet recipes."""
 
 ALLOW_MISSING_RESNET = ("*.num_batches_tracked",)
 """Converted files lack these counts, which BatchNorm with a momentum does not use."""
 
 ALLOW_UNUSED = ("ln1.*", "ln2.*")
-"""What a checkpoint may hold although the model has no place for it: final norms that the transfer does without."""
+"""What a checkpoint may hold although the model has no place for it: final norms that the transfer does not use."""
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a checkpoint gave to a backbone; all names are mmpretrain's, those of ``dropped`` the file's.
+    """What a checkpoint gave to a backbone. All names are mmpretrain's, but in ``dropped`` they are the file's.
 
     Attributes:
         path: the checkpoint.
@@ -59,7 +59,7 @@ class LoadReport:
     checkpoint_fingerprint: str
 
     def summary(self) -> dict[str, object]:
-        """The report as plain JSON, with counts in the place of long lists."""
+        """The report as plain JSON, with counts instead of long lists."""
         return {
             "path": self.path,
             "format": self.format,
@@ -122,7 +122,7 @@ def load_backbone(
     their grid: a square number of positions is taken as a square grid, any other number must be the model's own.
 
     Args:
-        model: mmpretrain's ``VisionTransformer`` or ``ResNet`` or a subclass; of a model with a ``backbone``, that is
+        model: mmpretrain's ``VisionTransformer`` or ``ResNet`` or a subclass; if it has a ``backbone``, that is
             taken.
         path: see :func:`mixedae.weights.read_state_dict`.
         allow_missing: patterns (fnmatch) of tensors that may be new, beyond ``ALLOW_MISSING``.

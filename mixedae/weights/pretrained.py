@@ -17,8 +17,8 @@ OPTION = "model.backbone.init_cfg.checkpoint"
 class PretrainedViT:
     """Strict loading of a pre-trained ViT, see :func:`mixedae.weights.load_backbone`.
 
-    It must run after every other initialisation: ``MixedAEViT.init_weights`` sees to that. In distributed training
-    every process reads the file and raises by itself.
+    It must run after every other initialisation; ``MixedAEViT.init_weights`` ensures that. In distributed training
+    every process reads the file and raises its own errors.
 
     Args:
         checkpoint: a file, or ``random`` for the baseline without pre-training; None is an error at run time, so that
@@ -63,7 +63,7 @@ class PretrainedViT:
             return
         report = load_backbone(module, self.checkpoint, self.allow_missing, self.prefix, self.map_location)
         module.load_report = report  # type: ignore[assignment]  # nn.Module types its attributes as tensors and modules
-        logger.info(str(report), extra={"notice": True})  # a notice reaches even a quiet console
+        logger.info(str(report), extra={"notice": True})  # a notice is shown on a quiet console too
         if hasattr(module, "_params_init_info"):
             update_init_info(module, init_info=f"{type(self).__name__}: loaded from {self.checkpoint}")
 

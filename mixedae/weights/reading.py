@@ -1,8 +1,8 @@
-"""Reading checkpoints as data: nothing that a file contains is ever executed, and a damaged file is refused by name.
+"""Read checkpoints as data: nothing that a file contains is ever executed, and a damaged file is refused by name.
 
-torch.load with ``weights_only=True`` refuses every pickled object but tensors and plain containers. mmengine's training
-checkpoints also hold its log history and numpy numbers, official MAE's an argparse namespace. Their names are let
-through to an inert stand-in, so that not even the code of these classes runs; there is no fallback to an unsafe load.
+torch.load with ``weights_only=True`` refuses every pickled object except tensors and plain containers. Training
+checkpoints of mmengine also hold its log history and numpy numbers, those of official MAE an argparse namespace. These
+classes are replaced by an inert stand-in, so that none of their code runs; there is no fallback to an unsafe load.
 """
 
 import zipfile
@@ -23,7 +23,7 @@ ZIP_MAGIC = b"PK\x03\x04"
 IGNORED_GLOBALS = (
     "mmengine.logging.history_buffer.HistoryBuffer",
     "mmengine.config.config.ConfigDict",
-    "builtins.getattr",  # a HistoryBuffer pickles its own methods (min, max, mean, current) so
+    "builtins.getattr",  # a HistoryBuffer pickles its own methods by it
     "builtins.bytes",  # an empty array
     "builtins.slice",
     "numpy._core.multiarray._reconstruct",
@@ -37,7 +37,7 @@ IGNORED_GLOBALS = (
 
 
 class _Ignored:
-    """Takes the place of a pickled object that is not a weight, and keeps nothing of it."""
+    """Stands in for a pickled object that is not a weight, and keeps nothing of it."""
 
     def __new__(cls, *args: Any) -> "_Ignored":
         return object.__new__(cls)
@@ -52,8 +52,8 @@ class _Ignored:
 def read_state_dict(path: str | Path, map_location: str | torch.device = "cpu") -> dict[str, Tensor]:
     """Read the weights of a checkpoint: ``.pth`` (zip or legacy) or ``.safetensors``, recognised by its content.
 
-    The checksum of every record of a zip file is verified, so that a flipped byte is found; safetensors and PyTorch's
-    format before 1.6 have no checksums, there only truncation is found.
+    The checksum of every record of a zip file is verified, so that a flipped byte is found. safetensors and PyTorch's
+    format before 1.6 have no checksums; in these only truncation is found.
 
     Args:
         path: a local file.

@@ -1,7 +1,7 @@
-"""What every run shares, whichever library trains it: hooks, seed, environment.
+"""What every run shares, with any library: hooks, seed, environment.
 
 A leaf adds the library's scope (``default_scope``); classification_runtime.py and segmentation_runtime.py do so,
-together with what draws the library's pictures.
+together with the visualizer that draws the library's pictures.
 """
 
 custom_imports = dict(imports=["mixedae.registry"], allow_failed_imports=False)
@@ -10,13 +10,13 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    # Two at least: mmengine deletes the old file before it writes the new one, so a kill would leave none.
+    # At least two: mmengine deletes the old file before it writes the new one, so a kill could leave none.
     checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
 custom_hooks = [
     dict(type="mixedae.NonFiniteLossHook"),  # a NaN ends the run
-    dict(type="mixedae.EffectiveBatchHook"),  # prints the batch and checks that the learning rate follows from it
+    dict(type="mixedae.EffectiveBatchHook"),  # prints the batch and checks that the learning rate fits it
     dict(type="mixedae.ProgressHook"),  # progress.json, one line with the time left
     dict(type="mixedae.OutcomesHook"),  # outcomes.npz: what each test image contributed
     dict(type="mixedae.RunRecordHook"),  # run_record.json
@@ -28,7 +28,7 @@ env_cfg = dict(
     dist_cfg=dict(backend="nccl"),
 )
 visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])
-# One stream of random numbers a process: with the same seed everywhere each GPU would draw the same crops.
+# Each process has its own stream of random numbers: with one seed for all, each GPU would draw the same crops.
 randomness = dict(seed=0, diff_rank_seed=True)
 log_level = "INFO"
 load_from = None

@@ -4,9 +4,9 @@ python tools/data.py subset data/imagenet --fraction 0.1
 tools/dist_train.sh mm_configs/classification/mixedae-vit-base-p16_8xb128-amp-coslr-100e_in1k-10pct.py 8 \
     --cfg-options model.backbone.init_cfg.checkpoint=PATH
 
-The list is drawn per class by a hash of the names, the same for everybody; it is not SimCLR's list. With that one
+The list is drawn per class by a hash of the names, the same for everybody; it is not SimCLR's list. To use that one
 (google-research/simclr, imagenet_subsets/10percent.txt): `tools/data.py subset data/imagenet --names FILE
---fraction 0.1`. No source gives MAE's hyper-parameters here: the full recipe's, unchanged. No expected value.
+--fraction 0.1`. No source gives MAE's hyper-parameters here, so they are the full recipe's. No expected value.
 """
 
 _base_ = "mixedae-vit-base-p16_8xb128-amp-coslr-100e_in1k.py"

@@ -1,4 +1,4 @@
-"""Cascade Mask R-CNN, ViT-B/16, COCO, 1x: iBOT's recipe, by which the MixedAE paper's numbers read best.
+"""Cascade Mask R-CNN, ViT-B/16, COCO, 1x: iBOT's recipe, the most likely one behind the MixedAE paper's numbers.
 
 python tools/train.py mm_configs/detection/cascade-mask-rcnn_mixedae-vit-base_fpn_1x_coco.py
     --cfg-options model.backbone.init_cfg.checkpoint=PATH

@@ -4,7 +4,8 @@ tools/dist_train.sh mm_configs/detection/mask-rcnn_mixedae-vit-base_vitdet_8xb8-
     --cfg-options model.backbone.init_cfg.checkpoint=PATH
 
 Expected box / mask AP with official MAE's weights, 1600 epochs: 51.6 / 45.9, tolerance 0.3 (standard deviation 0.1 over
-five runs; both detectron2 projects/ViTDet/README.md). Every number is inherited; memory: model.backbone.with_cp=True.
+five runs; both detectron2 projects/ViTDet/README.md). Every number is inherited.
+model.backbone.with_cp=True saves memory.
 """
 
 _base_ = [

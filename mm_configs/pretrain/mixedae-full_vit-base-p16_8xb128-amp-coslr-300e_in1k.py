@@ -1,4 +1,4 @@
-"""MixedAE-Full: G mixed samples a group, B a batch; 300 epochs, batch 1024.
+"""MixedAE-Full: G mixed samples per group, B per batch; 300 epochs, batch 1024.
 
     torchrun --nproc-per-node 8 tools/train.py <this file> --launcher pytorch
 

@@ -24,4 +24,4 @@ optim_wrapper = dict(
 auto_scale_lr = dict(base_batch_size=total_batch, enable=True)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(end=max_epochs)
-custom_hooks = [*_base_.custom_hooks, dict(type="mixedae.RecognitionHook")]  # Fig. 6b as it grows
+custom_hooks = [*_base_.custom_hooks, dict(type="mixedae.RecognitionHook")]  # Fig. 6b during training

@@ -22,7 +22,7 @@ crop_size, num_classes = _base_.crop_size, _base_.num_classes
 stride = tuple(side * 2 // 3 for side in crop_size)  # 341, BEiT's
 model = dict(
     data_preprocessor=dict(size=crop_size),
-    # implus, mmseg: zero bias on top of the interpolated positions, LayerScale of 1; without: "none" and 0.0
+    # implus, mmseg: a zero bias beside the interpolated positions, LayerScale of 1; to omit: "none", 0.0
     backbone=dict(img_size=crop_size, relative_position="table", layer_scale_init_value=1.0),
     decode_head=dict(num_classes=num_classes),
     auxiliary_head=dict(num_classes=num_classes),

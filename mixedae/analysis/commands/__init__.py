@@ -1,1 +1,1 @@
-"""What tools/analyze.py does, one module a subcommand: measure, draw, write PNG and data."""
+"""The subcommands of tools/analyze.py, one module each: measure, draw, write PNG and data."""

@@ -1,4 +1,4 @@
-"""analyze.py attention: Fig. 5, and the same attention against object masks as numbers."""
+"""analyze.py attention: Fig. 5, and the same attention in numbers, against object masks."""
 
 import argparse
 from pathlib import Path
@@ -22,7 +22,7 @@ TITLES = {"mass": "Attention mass on the foreground (%)", "best_iou": "Best IoU 
 
 
 def run(args: argparse.Namespace, console: Console) -> list[Path]:
-    """Write attention.png, and where the pictures have masks attention_objects.png and attention.json.
+    """Write attention.png and attention.json, and attention_objects.png if the pictures have masks.
 
     Args:
         args: checkpoints, config, data, split, foreground, num_images, size, show, out.
@@ -69,7 +69,7 @@ def judge(maps: dict[str, list[Tensor]], share: Tensor, grid: tuple[int, int]) -
     """Both measures for every name (mean over its checkpoints, image by image) and for the baselines.
 
     Args:
-        maps: name to one (n, h, w) tensor a checkpoint.
+        maps: name to one (n, h, w) tensor per checkpoint.
         share: (n, h, w).
         grid: (h, w).
 
@@ -137,10 +137,10 @@ def _cell(one: dict[str, float] | None, signed: bool = False) -> str:
 
 @in_house_style
 def draw_maps(pictures: Pictures, maps: dict[str, Tensor], show: int) -> Any:
-    """Fig. 5: pictures above, a row of maps for each checkpoint below, foreground outlined where it is known.
+    """Fig. 5: pictures above, a row of maps for each checkpoint below, foreground outlined if known.
 
     Args:
-        pictures: shown from the first on, evenly spread.
+        pictures: some of them are shown, evenly spread.
         maps: name to (n, h, w).
         show: how many columns.
     """

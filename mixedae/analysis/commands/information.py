@@ -110,7 +110,7 @@ def input_of(model: Any) -> str:
 def _without_input(
     loaded: Loaded, pixels: torch.Tensor, sources: torch.Tensor, group_size: int, patch: int, values: int
 ) -> Numbers:
-    """The same score of a decoder that sees nothing and predicts each value's mean over the other half's images."""
+    """The score of a decoder that sees nothing and predicts each value's mean over the other half's images."""
     targets = loaded.model.head.targets(patchify(loaded.normalise(pixels), patch)).double()
     targets = targets.unflatten(0, (len(sources), group_size))
     masked = ~given_by(sources, group_size)
@@ -131,7 +131,7 @@ def table(content: dict[str, Any]) -> Table:
     Args:
         content: of information.json.
     """
-    title = f"{content['num_images']} held-out images in {content['num_groups']} groups; nats an image ± standard error"
+    title = f"{content['num_images']} held-out images, {content['num_groups']} groups; nats per image ± standard error"
     result, reference = Table(title=title), content["reference"]
     for column in ("", "input", "log-likelihood", f"- {reference}", "each checkpoint"):
         result.add_column(column)
@@ -150,7 +150,7 @@ def table(content: dict[str, Any]) -> Table:
 
 @in_house_style
 def draw(content: dict[str, Any]) -> Any:
-    """Differences to the masked image with 95 % intervals over images (1.96 standard errors), a mark for every seed.
+    """Differences to the masked image with 95 % intervals over images (1.96 standard errors), and a mark per seed.
 
     Args:
         content: of information.json.
@@ -175,5 +175,5 @@ def draw(content: dict[str, Any]) -> Any:
     ax.set_yticks(range(len(rows)), [f"{name}\n{row['input']}" for name, row in rows.items()], fontsize=8)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(f"Held-out log-likelihood minus {content['reference']}'s\n(nats an image)")
+    ax.set_xlabel(f"Held-out log-likelihood minus {content['reference']}'s\n(nats per image)")
     return figure

@@ -104,7 +104,7 @@ class Measure:
 
 @in_house_style
 def draw(content: dict[str, Any]) -> Any:
-    """Fig. 6: the panels that there are data for.
+    """Draw the panels of Fig. 6 that there are data for.
 
     Args:
         content: of recognition.json.

@@ -78,7 +78,7 @@ def triplets(loaded: Loaded, pixels: Tensor) -> tuple[Any, dict[str, Any]]:
 
 @in_house_style
 def mixtures(loaded: Loaded, pixels: Tensor, mode: str) -> tuple[Any, dict[str, Any]]:
-    """A block of rows for each group: its images, then every mixed sample with what is unmixed from it.
+    """Draw a block of rows per group: its images, then every mixed sample with the images unmixed from it.
 
     Args:
         loaded: a MixedAE.

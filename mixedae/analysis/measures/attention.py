@@ -1,6 +1,6 @@
-"""Where [CLS] looks: Fig. 5 of MixedAE (arXiv 2303.17152), and as numbers against object masks.
+"""Where [CLS] looks: Fig. 5 of MixedAE (arXiv 2303.17152), and the same in numbers, against object masks.
 
-Symbols: B images, h x w patches, one map an image; ``share`` is the part of a patch that is foreground.
+Symbols: B images, h x w patches, one map per image; ``share`` is the part of a patch that is foreground.
 """
 
 from typing import Any
@@ -18,8 +18,8 @@ CENTRE_SIGMA = 0.25
 def cls_attention(encoder: Any, images: Tensor) -> Tensor:
     """Attention of [CLS] to the patches in the last layer, averaged over heads (section 3.4).
 
-    The encoder runs as in transfer: whole images, plain attention. The softmax is over all keys, as in the model; what
-    [CLS] gives to itself is left out and the rest is scaled to sum to 1.
+    The encoder runs as in transfer: whole images, plain attention. The softmax is over all keys, as in the model. The
+    attention of [CLS] to itself is left out, and the rest is scaled to sum to 1.
 
     Args:
         encoder: a ViT with mmpretrain's parts and a [CLS] token.
@@ -52,7 +52,7 @@ def foreground_share(masks: Tensor, patch_size: int) -> Tensor:
 
 
 def attention_mass(maps: Tensor, share: Tensor) -> Tensor:
-    """Share of the attention that falls on the foreground; inside a patch it is spread evenly.
+    """Share of the attention that falls on the foreground; within a patch attention is spread evenly.
 
     Args:
         maps: (B, h, w), not negative.
@@ -68,7 +68,7 @@ def best_iou(maps: Tensor, share: Tensor) -> Tensor:
     """Largest IoU, in pixels, of {patches with attention >= t} with the foreground, over all thresholds t.
 
     Args:
-        maps: (B, h, w). Patches of equal attention are selected together.
+        maps: (B, h, w). Patches with equal attention are selected together.
         share: (B, h, w).
 
     Returns:
@@ -84,7 +84,7 @@ def best_iou(maps: Tensor, share: Tensor) -> Tensor:
 
 
 def centre_prior(grid: tuple[int, int]) -> Tensor:
-    """A map that knows nothing of the image but that objects are in the middle: a Gaussian.
+    """A Gaussian: the map of one who knows only that objects tend to be in the middle.
 
     Args:
         grid: (h, w).

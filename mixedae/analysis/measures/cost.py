@@ -78,7 +78,7 @@ FUSED_ON_CPU = {
 
 @contextmanager
 def stored_activations(model: nn.Module) -> Iterator[dict[int, tuple[Any, int]]]:
-    """Collect the storages that autograd keeps for the backward pass, but for the model's own tensors.
+    """Collect the storages that autograd keeps for the backward pass, except the model's own tensors.
 
     Args:
         model: whose parameters and buffers do not count.
@@ -106,8 +106,8 @@ def step_cost(model_cfg: dict[str, Any], img_size: int) -> StepCost:
         model_cfg: the config's ``model``.
         img_size: of a square image.
     """
-    # Which patches are shown does not change how many (but with unequal shares the decoder's last block computes a few
-    # more than are masked); drawing blocks, grids and unequal shares needs real numbers.
+    # Masks and shares are left out: drawing blocks, grids and unequal shares needs real numbers, and the number of
+    # patches does not depend on them (but with unequal shares the decoder's last block computes a few unmasked ones).
     model_cfg = {key: value for key, value in model_cfg.items() if key not in ("masking", "shares")}
     init_default_scope("mmpretrain")
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -129,13 +129,13 @@ def step_cost(model_cfg: dict[str, Any], img_size: int) -> StepCost:
 
 
 def published_row(cfg: Config) -> PublishedRef | None:
-    """The published pre-training that a config repeats: its ``model`` is that of the row's own recipe.
+    """The published pre-training that a config repeats: one whose recipe has the same ``model``.
 
     Args:
         cfg: of a pre-training.
 
     Returns:
-        The row at the config's epochs, which the table may lack; None for a model of no row.
+        The row at the config's epochs, which the table may lack; None if no row has this model.
     """
     for file, (table, method) in ROWS.items():
         if _model(file) == cfg.model.to_dict():
@@ -150,7 +150,7 @@ def _model(file: str) -> dict[str, Any]:
 
 
 def gpu_days(published: Published, ref: PublishedRef | None) -> float | None:
-    """What the paper prints for a row; None where it has no such row.
+    """What the paper prints for a row; None if it has no such row.
 
     Args:
         published: all tables.
@@ -189,5 +189,5 @@ def pretraining_configs(paths: list[Path]) -> dict[str, Config]:
 
 
 def _natural(path: Path) -> list[str | int]:
-    """300 before 1600; digits and other text alternate, so that like is compared with like."""
+    """Sort key that puts 300 before 1600: text and numbers in turn, numbers by value."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]

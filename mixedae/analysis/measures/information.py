@@ -1,4 +1,4 @@
-"""Section 3.1 of MixedAE (arXiv 2303.17152), measured: what a decoder makes of masked and of mixed input.
+"""Section 3.1 of MixedAE (arXiv 2303.17152), measured: what a decoder infers from masked and from mixed input.
 
 Barber and Agakov (NIPS 2003): for any decoder q, I(Z; X) >= H(X) + E[log q(X | Z)]. X are the masked patches of an
 image, the same for every model, so H(X) is shared and the models differ by the held-out log-likelihood.
@@ -21,19 +21,19 @@ from mixedae.ops import given_by, take
 def predict_all(model: Any, patches: Tensor, sources: Tensor, group_size: int) -> Tensor:
     """What a pre-training model predicts of each image from its rL given patches.
 
-    MAE sees these patches alone; MixedAE sees them in the mixture with those of the other G-1 images.
+    MAE sees only these patches; MixedAE sees them in the mixture with those of the other G-1 images.
 
     Args:
         model: a ``mixedae.MAE`` or ``mixedae.MixedAE``.
         patches: (B, L, P*P*C), B = M*G.
-        sources: int64 (M, L), one mixture a group, each image given equally often.
+        sources: int64 (M, L), one mixture per group; each image gives equally many patches.
         group_size: G.
 
     Returns:
         (B, L, P*P*C), given positions included.
 
     Raises:
-        ConfigError: a source that gives more patches than another, for MAE.
+        ConfigError: for MAE, if one source gives more patches than another.
     """
     with evaluating(model):
         if not isinstance(model, MAE):
@@ -88,10 +88,10 @@ def held_out_log_likelihood(errors: Numbers, values: int) -> tuple[Numbers, tupl
 
     Args:
         errors: (M, G) sums of squared errors, M >= 2.
-        values: predicted values an image.
+        values: number of predicted values per image.
 
     Returns:
-        (M, G) nats an image, and the two variances.
+        (M, G) nats per image, and the two variances.
     """
     half = np.arange(len(errors)) % 2
     variances = tuple(float(errors[half != fold].mean() / values) for fold in (0, 1))
@@ -102,13 +102,13 @@ def comparable(models: dict[str, Any]) -> int:
     """Refuse models whose log-likelihoods are not of the same thing.
 
     Args:
-        models: name to model, one MAE and one MixedAE at least.
+        models: name to model, at least one MAE and one MixedAE.
 
     Returns:
         G.
 
     Raises:
-        ConfigError: no MAE or no MixedAE, or other images, targets, decoders, encoders or mask ratios.
+        ConfigError: no MAE or no MixedAE, or images, targets, decoders, encoders or mask ratios differ.
     """
     groups = {model.group_size for model in models.values() if not isinstance(model, MAE)}
     masked = [model for model in models.values() if isinstance(model, MAE)]

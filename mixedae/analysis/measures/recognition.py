@@ -1,4 +1,4 @@
-"""TopK sampling accuracy from checkpoints and from what a run logged: Fig. 6 of MixedAE (arXiv 2303.17152)."""
+"""TopK sampling accuracy, from checkpoints and from a run's log: Fig. 6 of MixedAE (arXiv 2303.17152)."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def recognition(model: Any, images: Tensor, groups: int = 16) -> tuple[Numbers, 
         (layers, H), and chance.
 
     Raises:
-        ConfigError: another model, or fewer images than a group.
+        ConfigError: another kind of model, or fewer images than a group.
     """
     if not isinstance(model, MixedAE):
         raise ConfigError(f"a {type(model).__name__} found; only MixedAE mixes images and has something to recognise")
@@ -40,7 +40,7 @@ def recognition(model: Any, images: Tensor, groups: int = 16) -> tuple[Numbers, 
     length = patches.shape[1]
     draw = torch.Generator().manual_seed(0)
     sources = sample_sources(count, length, group_size, model.mode, draw, shares=model.shares)
-    rows = len(sources) // count  # mixed samples a group
+    rows = len(sources) // count  # mixed samples per group
     parts = [
         (recognition_by_layer(model, some, mixed).double().numpy(), len(mixed))
         for some, mixed in zip(patches.split(groups * group_size), sources.split(groups * rows), strict=True)
@@ -68,7 +68,7 @@ def epoch_checkpoints(folder: Path) -> dict[int, Path]:
 
 
 def logged(folder: Path) -> dict[int, list[float]]:
-    """What :class:`mixedae.RecognitionHook` logged in a run, all of its starts together.
+    """What :class:`mixedae.RecognitionHook` logged in a run, over all its starts.
 
     Args:
         folder: the run's work dir.

@@ -10,7 +10,7 @@ from mixedae.ops import draw_mask, given_by, mix, patchify, sample_sources, take
 
 
 def to_pixels(model: Any, predicted: Tensor, patches: Tensor) -> Tensor:
-    """Bring predictions of per-patch normalised pixels back: times the patch's own deviation, plus its own mean.
+    """Turn predictions of per-patch normalised pixels into pixels: times the patch's deviation, plus its mean.
 
     Mean and deviation are the *original's*: the model does not predict them, so brightness and contrast of a patch are
     given and only its pattern is reconstructed. Without ``norm_pix`` predictions are pixels as they are.

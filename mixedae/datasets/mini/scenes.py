@@ -1,7 +1,7 @@
 """Pictures of the mini benchmark: one centred object, or several that overlap, on a cluttered background.
 
 A class is an outline *and* a texture. Five outlines and five textures stand in a ring, and every neighbouring pair is a
-class: knowing only the outline, or only the texture, leaves two classes each. Colours, sizes, angles, aspect and light
+class. So the outline alone, or the texture alone, leaves two classes possible. Colours, sizes, angles, aspect and light
 say nothing about the class.
 """
 
@@ -54,7 +54,7 @@ class Scene:
 
 
 def value_noise(draw: Draw, size: int, cells: int) -> Ints:
-    """Smooth noise 0..255, (size, size): random values on a grid of ``cells`` cells a side, smoothly interpolated."""
+    """Smooth noise 0..255, (size, size): random values on a grid of ``cells`` cells per side, smoothly interpolated."""
     grid = draw.array(0, 256, (cells + 1, cells + 1))
     at = np.arange(size, dtype=np.int64) * cells * 256 // size
     cell, part = at >> 8, at & 255
@@ -64,7 +64,7 @@ def value_noise(draw: Draw, size: int, cells: int) -> Ints:
 
 
 def _shift(draw: Draw) -> Ints:
-    """A change of light: brighter or darker by up to 40, with a tint of up to 16 a channel."""
+    """A change of light: brighter or darker by up to 40, with a tint of up to 16 per channel."""
     return draw.one(-40, 41) + draw.array(-16, 17, 3)
 
 
@@ -86,7 +86,11 @@ def background(draw: Draw, size: int) -> Ints:
 
 
 def random_distractor(draw: Draw, x: int, y: int, radius: int, textured: int) -> Thing:
-    """A thing of no class: in ``textured`` % of cases another outline with any texture, else a class's, untextured."""
+    """A thing that belongs to no class.
+
+    In ``textured`` % of cases it has an outline of no class and any texture, otherwise the outline of a class and no
+    texture.
+    """
     if draw.chance(textured):
         outline = sorted(set(OUTLINES) - set(CLASS_OUTLINES))[draw.one(0, len(OUTLINES) - 5)]
         texture = list(TEXTURES)[draw.one(0, len(TEXTURES))]
@@ -96,7 +100,7 @@ def random_distractor(draw: Draw, x: int, y: int, radius: int, textured: int) ->
 
 
 def develop(draw: Draw, canvas: Ints) -> NDArray[np.uint8]:
-    """The finished photograph (H, W, 3) uint8: edges softened by a [1 6 1] / 8 filter both ways, some sensor noise."""
+    """The finished photograph (H, W, 3) uint8: edges softened by a [1 6 1] / 8 filter, plus sensor noise."""
     soft = np.pad(np.clip(canvas, 0, 255), ((1, 1), (1, 1), (0, 0)), mode="edge")
     soft = (soft[:-2] + 6 * soft[1:-1] + soft[2:] + 4) >> 3
     soft = (soft[:, :-2] + 6 * soft[:, 1:-1] + soft[:, 2:] + 4) >> 3
@@ -120,7 +124,7 @@ def picture(draw: Draw, label: int) -> NDArray[np.uint8]:
 
 
 def _place(draw: Draw, taken: list[tuple[int, int]], margin: int) -> tuple[int, int]:
-    """A place in the scene (Q8): of three the one that is furthest from the places taken, so that few hide whole."""
+    """Of three random places (Q8) the furthest from those taken, so that few objects are fully hidden."""
     best, best_distance = (0, 0), -1
     for _ in range(3):
         x, y = (draw.one(margin, SCENE_SIZE * 256 - margin) for _ in range(2))
@@ -143,9 +147,9 @@ def _visible(masks: list[Bools]) -> list[Bools]:
 def scene(draw: Draw, label: int) -> Scene:
     """Two to six objects, the first of class ``label``, and distractors, back to front in random order.
 
-    An object of which less than 24 pixels or a quarter can be seen is taken out of the scene before it is painted, so
-    that picture, semantic mask and instance masks tell the same story. A scene that loses its first object, or all but
-    one, is drawn again.
+    An object of which fewer than 24 pixels or less than a quarter can be seen is removed before painting, so that
+    picture, semantic mask and instance masks agree. A scene that loses its first object, or all but one, is drawn
+    again.
     """
     while True:
         labels = [label, *(draw.one(0, len(CLASSES)) for _ in range(draw.one(1, 6)))]

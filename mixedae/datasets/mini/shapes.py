@@ -15,13 +15,13 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 TURN = 256  # angles are counted in 1/256 of a turn
-TILT = 24  # things stand upright, give or take 34 degrees
+TILT = 24  # things stand upright to within 34 degrees
 
 
 class Draw:
     """Random integers that are the same on every machine and with every numpy.
 
-    Only the raw stream of PCG64 is used, which numpy promises never to change, while ``Generator.integers`` may change.
+    Only the raw stream of PCG64 is used, which numpy promises never to change; ``Generator.integers`` may change.
 
     Args:
         key: non-negative integers; every key has its own stream, so that a picture depends on no other picture.
@@ -31,7 +31,7 @@ class Draw:
         self._bits = np.random.PCG64(np.random.SeedSequence(key))
 
     def array(self, low: int, high: int, shape: int | tuple[int, ...]) -> Ints:
-        """Uniform integers in ``low .. high - 1``, int64 of the shape asked for."""
+        """Uniform integers in ``low .. high - 1``, int64 of the given shape."""
         raw = self._bits.random_raw(int(np.prod(shape))).reshape(shape) >> np.uint64(32)
         return (raw * np.uint64(high - low) >> np.uint64(32)).astype(np.int64) + low
 
@@ -40,7 +40,7 @@ class Draw:
         return ((self._bits.random_raw() >> 32) * (high - low) >> 32) + low
 
     def chance(self, percent: int) -> bool:
-        """True in so many of a hundred cases."""
+        """True with a probability of ``percent`` %."""
         return self.one(0, 100) < percent
 
 
@@ -64,7 +64,7 @@ def rotate(x: Ints, y: Ints, angle: int) -> tuple[Ints, Ints]:
 
 
 def _polygon_sides(x: Ints, y: Ints, sides: int, inradius: int) -> Ints:
-    """By how many sides of a regular polygon a position lies outside: 0 inside; 1 in the points of its star."""
+    """Number of sides of a regular polygon that a position lies beyond: 0 inside, 1 in the points of its star."""
     outside = np.zeros_like(x)
     for k in range(sides):
         cos, sin = DIRECTIONS[(TURN * k) // sides]
@@ -155,10 +155,10 @@ class Thing:
 
 
 def random_colours(draw: Draw, contrast: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Two random RGB colours, a darker and a brighter one in random order, ``contrast`` apart or more in brightness.
+    """Two random RGB colours, a darker and a brighter one in random order, at least ``contrast`` apart in brightness.
 
-    Every class draws from the same colours. They are as muted as in photographs: a brightness plus a tint of up to 45 a
-    channel.
+    Every class draws from the same colours. They are as muted as in photographs: a brightness plus a tint of up to 45
+    per channel.
     """
     dark = draw.one(32, 224 - contrast)
     levels = [dark, draw.one(dark + contrast, 225)]
@@ -171,7 +171,7 @@ def random_colours(draw: Draw, contrast: int) -> tuple[tuple[int, int, int], tup
 def random_thing(draw: Draw, outline: str, texture: str, x: int, y: int, radius: int) -> Thing:
     """A thing of a given outline, texture, place and size (Q8); everything else is drawn."""
     half_period = draw.one(640, 1152) if radius >= 12 * 256 else draw.one(448, 704)
-    # Rings are centred on the object, give or take; the other textures start anywhere.
+    # Rings are roughly centred on the object; the other textures start anywhere.
     shift = half_period if texture == "ringed" else 64 * 256
     return Thing(
         outline=outline,
@@ -198,7 +198,7 @@ def window(thing: Thing, size: int) -> tuple[slice, slice]:
 
 
 def render(thing: Thing, size: int) -> tuple[Bools, Ints]:
-    """The thing alone.
+    """Paint the thing alone.
 
     Returns:
         mask: bool (size, size), the pixels whose centre lies inside the outline.

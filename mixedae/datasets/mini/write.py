@@ -1,6 +1,6 @@
 """The built-in mini benchmark: seeded pictures written as real ImageNet-folder, ADE20K and COCO files.
 
-Many unlabelled pictures and few labelled ones, as in life: 8,000 to pre-train on, 30 labelled ones a class, a few
+Many unlabelled pictures and few labelled ones, as in practice: 8,000 to pre-train on, 30 labelled ones per class, a few
 hundred scenes. ``manifest.json`` says what was written, with a SHA-256 over the pixels of each split: the same on every
 machine.
 """
@@ -27,7 +27,7 @@ from mixedae.errors import ConfigError, DataError
 __all__ = ["CLASSES", "COUNTS", "VERSION", "write_mini"]
 
 VERSION = 1  # raise it with any change that moves a pixel or a file: results on different versions do not compare
-CHUNK = 100  # pictures a job
+CHUNK = 100  # pictures per job
 
 SPLITS = (
     "imagenet/pretrain",
@@ -55,7 +55,7 @@ def write_mini(
     Args:
         root: the folder to write, ``data/mini`` by custom.
         seed: a non-negative integer; every picture depends on the seed, its split and its number only.
-        scale: ``full``, or ``test`` with a few pictures a split.
+        scale: ``full``, or ``test`` with a few pictures per split.
         workers: processes to draw with (a caller with more than 1 needs an importable ``__main__``). The pixels do not
             depend on it.
         progress: show a progress bar on a terminal.
@@ -93,10 +93,10 @@ def write_mini(
 
 
 def _existing(root: Path, manifest: dict[str, Any]) -> dict[str, Any] | None:
-    """The manifest of a complete benchmark at ``root``; None where nothing is; DataError where something else is."""
+    """The manifest of a complete benchmark at ``root``; None if nothing is there; DataError if something else is."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return None
-    advice = "remove the folder to have it written anew, or name another one with --out"
+    advice = "remove the folder to have it written again, or name another one with --out"
     try:
         found = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
         said = {key: found[key] for key in manifest if key != "sha256"}
@@ -159,7 +159,7 @@ def _make_folders(root: Path, split: str) -> None:
 
 @contextmanager
 def _mapping(workers: int) -> Iterator[Any]:
-    """``map`` here, or over worker processes; results come in the order of the jobs either way."""
+    """``map`` in this process or over worker processes; results come in the order of the jobs."""
     if workers <= 1:
         yield map
         return
@@ -181,7 +181,7 @@ def _bar(total: int, show: bool) -> Iterator[Any]:
 
 
 def _write_chunk(job: tuple[Path, int, str, int, int]) -> tuple[bytes, list[dict[str, Any]]]:
-    """Draw and write some pictures of a split; returns their SHA-256 digests in a row, and records if it is COCO's."""
+    """Draw and write some pictures of a split; returns their SHA-256 digests and, for COCO, the records."""
     root, seed, split, start, stop = job
     kind, name = split.split("/")
     folder = _folder(root, split)

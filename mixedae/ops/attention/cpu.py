@@ -2,7 +2,7 @@
 
 Chosen by measurement (docs/performance.md): NumPy sorts a row of scores with SIMD instructions 20 times faster than
 ``torch.topk`` selects from it, and the scores of one sample stay in cache from the matrix product to the weights. Which
-keys were selected is kept for the backward pass, a byte a score; the weights, four bytes each, are computed again.
+keys were selected is kept for the backward pass, one byte per score. The weights, four bytes each, are computed again.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-CHUNK = 2**19  # scores that are worked on at a time: about 2 MB in fp32
+CHUNK = 2**19  # scores computed at a time: about 2 MB in fp32
 
 
 def attend_on_cpu(q: Tensor, k: Tensor, v: Tensor, topk: int, scale: float, num_prefix: int) -> Tensor:
@@ -42,7 +42,7 @@ def _scores(q: Tensor, k: Tensor, scale: float, num_prefix: int) -> Tensor:
 
 
 def select_topk(scores: Tensor, topk: int) -> Tensor:
-    """The K largest of each row; of tied keys ``torch.topk`` says which stay.
+    """Select the K largest scores of each row; among tied keys ``torch.topk`` decides.
 
     Args:
         scores: (..., N), on a CPU, in fp32 or fp64; K < N.
@@ -63,9 +63,9 @@ def select_topk(scores: Tensor, topk: int) -> Tensor:
 
 
 def softmax_over_(scores: Tensor, kept: Tensor) -> Tensor:
-    """Softmax of each row over the keys that were kept, in place; no other key scores higher than all of these.
+    """Softmax of each row over the keys that were kept, in place. The row's largest score must be among them.
 
-    A product with bytes: filling by mask takes ten times as long. A NaN spreads over its row.
+    It multiplies by bytes, because filling by mask takes ten times as long. A NaN spreads over its row.
 
     Args:
         scores: (..., N).
@@ -80,7 +80,7 @@ def softmax_over_(scores: Tensor, kept: Tensor) -> Tensor:
 def topk_attention_cpu(
     q: Tensor, k: Tensor, v: Tensor, topk: int, scale: float, num_prefix: int
 ) -> tuple[Tensor, Tensor]:
-    """Output (B, H, N, D) and the selection, bool (B, H, N, N)."""
+    """Compute the output (B, H, N, D) and the selection, bool (B, H, N, N)."""
     dtype = _computing(q.dtype)
     out, kept = _tokens_first(q), q.new_empty((*q.shape[:3], q.shape[2]), dtype=torch.bool)
     for chunk in _chunks(q):
@@ -135,7 +135,7 @@ topk_attention_cpu.register_autograd(_backward, setup_context=_setup_context)
 
 @register_flop_formula(torch.ops.mixedae.topk_attention_cpu)
 def _(q: torch.Size, *args: object, **kwargs: object) -> int:
-    """Two matrix products, a multiplication and an addition each."""
+    """Two matrix products; each multiply-add counts as two operations."""
     b, h, n, d = q
     return 2 * 2 * b * h * n * n * d
 

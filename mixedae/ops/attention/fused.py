@@ -13,7 +13,7 @@ from triton import cdiv, next_power_of_2
 
 from mixedae.ops.attention.triton import forward_kernel, key_gradient_kernel, query_gradient_kernel
 
-SHARED_BYTES = 2**17  # of keys or values that a program keeps at a time; an SM of an H200 has 227 KB
+SHARED_BYTES = 2**17  # keys or values that a program holds at a time; an SM of an H200 has 227 KB
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Tiling:
     """Block sizes; docs/performance.md lists the registers and spills that they compile to for an H200.
 
     The backward kernels compute scores with the forward kernel's matrix instruction (wgmma from 64 rows on, else
-    m16n8k16): another might round a score differently, and a key at the threshold would be kept in one pass only.
+    m16n8k16). Another one might round a score differently; a key at the threshold would then be kept in one pass only.
     """
 
     block_d: int
@@ -35,12 +35,12 @@ class Tiling:
 
     @classmethod
     def of(cls, tokens: int, channels: int, itemsize: int) -> "Tiling":
-        """Choose for N tokens, D channels a head and 2 or 4 bytes a number."""
+        """Choose for N tokens, D channels per head and 2 or 4 bytes per number."""
         block_d, block_n = max(16, next_power_of_2(channels)), max(32, next_power_of_2(tokens))
         width = min(block_d, max(16, SHARED_BYTES // (block_n * itemsize)))
-        if itemsize == 4:  # no tensor cores: their fp32 would have 10 bits
+        if itemsize == 4:  # no tensor cores: they would round fp32 to 10 bits
             return cls(block_d, width, max(16, 8192 // block_n) if block_n > 256 else 32, block_n, 4, 32, 32)
-        if block_n <= 256:  # 64 rows a program of 4 warps: Hopper's wgmma; up to 128 scores a thread
+        if block_n <= 256:  # 64 rows per program of 4 warps: Hopper's wgmma; up to 128 scores per thread
             return cls(block_d, width, 64, block_n, 4, 64 if block_d <= 64 else 32, 64)
         return cls(block_d, width, 16, block_n, block_n // 128, 64 if block_d <= 64 else 32, 32)  # mma.sync m16n8k16
 
@@ -141,13 +141,13 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, topk: int, scale: float, nu
 
 @register_flop_formula(torch.ops.mixedae.topk_attention)
 def _(q: torch.Size, *args: object, **kwargs: object) -> int:
-    """Two matrix products, a multiplication and an addition each: what PyTorch counts for plain attention."""
+    """Two matrix products, as PyTorch counts plain attention; each multiply-add counts as two operations."""
     b, h, n, d = q
     return 2 * 2 * b * h * n * n * d
 
 
 @register_flop_formula(torch.ops.mixedae.topk_attention_backward)
 def _(d_out: torch.Size, *args: object, **kwargs: object) -> int:
-    """Five matrix products, as PyTorch counts for flash attention (seven are done: two kernels need the scores)."""
+    """Five matrix products, as PyTorch counts flash attention (seven are done: both kernels compute the scores)."""
     b, h, n, d = d_out
     return 5 * 2 * b * h * n * n * d

@@ -1,9 +1,9 @@
 """Homologous attention, Eq. (6) of MixedAE (arXiv 2303.17152, section 3.2): softmax(TopK(q k^T / sqrt(D))) v.
 
-One definition (homologous_attention_reference.py) and three ways of running it: a fused Triton kernel on a GPU, a path
-of its own on a CPU, and for what these do not take a mask handed to PyTorch's scaled dot-product attention.
+There is one definition (reference.py) and three ways of running it: a fused Triton kernel on a GPU, an operator for
+the CPU, and, for inputs that neither takes, a mask handed to PyTorch's scaled dot-product attention.
 
-Symbols: B samples, H heads, N tokens (prefix tokens such as [CLS] first, then L patches), D channels a head, K kept
+Symbols: B samples, H heads, N tokens (prefix tokens such as [CLS] first, then L patches), D channels per head, K kept
 keys.
 """
 
@@ -21,7 +21,7 @@ from mixedae.ops.attention.reference import check_topk, key_pool, topk_mask
 
 fused_attention: Callable[[Tensor, Tensor, Tensor, int, float, int], Tensor] | None = None
 if torch.cuda.is_available():
-    with contextlib.suppress(ModuleNotFoundError):  # PyTorch has Triton where Triton supports the system
+    with contextlib.suppress(ModuleNotFoundError):  # PyTorch brings Triton on systems that Triton supports
         from mixedae.ops.attention.fused import fused_attention
 
 FUSED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -37,7 +37,7 @@ def homologous_attention(
     num_prefix: int = 0,
     allowed: Tensor | None = None,
 ) -> Tensor:
-    """TopK attention, Eq. (6): each query attends to the K keys with its highest scores, and to no other.
+    """TopK attention, Eq. (6): each query attends to the K keys with its highest scores, and to no others.
 
     The selection is made once: forward and backward keep the same keys, and no gradient reaches a score that was not
     selected. Scores, selection and softmax are computed in at least fp32. On a GPU, inputs that the fused kernel does
@@ -51,7 +51,7 @@ def homologous_attention(
         scale: factor of the scores, default D ** -0.5.
         num_prefix: number of tokens in front ([CLS]) that are kept out of the pool of keys.
         allowed: bool, broadcastable to (B, H, N, N); False removes a key from a query's pool (the oracle mask). Every
-            query needs one key at least.
+            query needs at least one key.
 
     Returns:
         (B, H, N, D) in the dtype of ``v``.
@@ -76,7 +76,7 @@ def homologous_attention(
 
 
 def why_not_fused(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor | None) -> str:
-    """Say what the fused kernel does not support about these inputs; empty where it takes them."""
+    """Say what the fused kernel does not support about these inputs; empty if it takes them."""
     if allowed is not None:
         return "a mask of allowed keys is given"
     if not q.shape == k.shape == v.shape:
@@ -114,7 +114,7 @@ def recognition_accuracy(mask: Tensor, sources: Tensor) -> Tensor:
 
 
 def same_source(sources: Tensor) -> Tensor:
-    """Whether two positions of a mixed sample show the same image.
+    """Tell for each pair of positions of a mixed sample whether both show the same image.
 
     Args:
         sources: int64 (B, L).

@@ -1,6 +1,6 @@
 """Homologous attention, Eq. (6) of MixedAE (arXiv 2303.17152), in plain tensor operations: what faster paths must meet.
 
-Symbols: B samples, H heads, N tokens (prefix tokens such as [CLS] first, then L patches), D channels a head, K kept
+Symbols: B samples, H heads, N tokens (prefix tokens such as [CLS] first, then L patches), D channels per head, K kept
 keys.
 """
 
@@ -11,7 +11,7 @@ from mixedae.errors import ConfigError
 
 
 def scaled_scores(q: Tensor, k: Tensor, scale: float | None) -> Tensor:
-    """Scaled scores (B, H, N, N) in at least fp32, whatever autocast says: bf16 scores select other keys."""
+    """Scaled scores (B, H, N, N) in at least fp32, also under autocast: bf16 scores would select other keys."""
     dtype = torch.promote_types(q.dtype, torch.float32)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     with torch.autocast(device_type=q.device.type, enabled=False):
@@ -32,7 +32,7 @@ def key_pool(num_keys: int, num_prefix: int, allowed: Tensor | None, device: tor
     """The keys that each query may choose from.
 
     Returns:
-        bool, broadcastable to (B, H, N, N); None where it is all of them.
+        bool, broadcastable to (B, H, N, N); None if every key may be chosen.
     """
     if not num_prefix:
         return allowed
@@ -65,7 +65,7 @@ def topk_mask(
     Args:
         q: (B, H, N, D) queries.
         k: (B, H, N, D) keys.
-        topk: K >= 1. Exactly K keys a query are kept, also under ties; all of the pool where it has no more than K.
+        topk: K >= 1. Exactly K keys per query are kept, also under ties; if the pool has no more than K, all of it.
         scale: factor of the scores, default D ** -0.5.
         num_prefix: number of tokens in front ([CLS]) that are kept out of the pool: no query attends to them.
         allowed: bool, broadcastable to (B, H, N, N); False removes a key from a query's pool (the oracle mask).

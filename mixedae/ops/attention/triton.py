@@ -2,11 +2,12 @@
 
 A program holds the scores of a tile of queries against *all* keys on chip, finds each query's K-th largest score by
 bisection, and attends to what is kept. Scores, selection and softmax are fp32 whatever the inputs. The forward pass
-saves three numbers a query: the threshold, the last column among the keys tied with it that is kept (so exactly K are),
-and the log-sum-exp; both backward kernels compute the same scores with the same instructions and keep the same keys.
+saves three numbers per query: the threshold, the last kept column among the keys tied with it (so that exactly K are
+kept), and the log-sum-exp. Both backward kernels compute the same scores with the same instructions and therefore keep
+the same keys.
 
-Symbols: B samples, H heads, N tokens, D channels a head, K kept keys. BLOCK_M queries a tile; BLOCK_N keys a row,
-N rounded up to a power of two; BLOCK_K keys a tile of the key gradient; BLOCK_D, D rounded up to a power of two.
+Symbols: B samples, H heads, N tokens, D channels per head, K kept keys. BLOCK_M queries per tile; BLOCK_N keys per row
+(N rounded up to a power of two); BLOCK_K keys per tile of the key gradient; BLOCK_D (D rounded up to a power of two).
 """
 
 # mypy: disallow-untyped-defs=false, disallow-incomplete-defs=false
@@ -28,11 +29,11 @@ def _from_order(key):
 
 @triton.jit
 def _select(scores, cols, valid, pool, topk, BLOCK_N: tl.constexpr):
-    """Threshold and last kept tied column of each row; ``_kept`` with them keeps exactly ``topk`` keys.
+    """Threshold and last kept tied column of each row; ``_left_out`` with them leaves exactly ``topk`` keys.
 
-    Invariant: at least ``topk`` scores are >= lo, fewer are >= hi. It ends once exactly ``topk`` are >= lo (the common
-    case, after about 14 steps), or lo and hi are neighbours in fp32: exact ties. The first steps halve values, which
-    suits scores of one magnitude; the others halve the ordered integers, which ends after 32 steps whatever they are.
+    Invariant: at least ``topk`` scores are >= lo, fewer are >= hi. The loop ends once exactly ``topk`` are >= lo (the
+    common case, after about 14 steps) or lo and hi are neighbours in fp32 (exact ties). The first steps halve values,
+    which suits scores of one magnitude. The others halve ordered integers, which ends after 32 steps for any scores.
     """
     lo = _to_order(tl.min(tl.where(scores == float("-inf"), float("inf"), scores), 1))
     hi = _to_order(tl.max(scores, 1)) + 1
@@ -52,7 +53,7 @@ def _select(scores, cols, valid, pool, topk, BLOCK_N: tl.constexpr):
         step += 1
     threshold = _from_order(lo)
     last = tl.full(threshold.shape, BLOCK_N - 1, tl.int32)
-    if tl.max(count, 0) > topk:  # some row has more keys tied at its threshold than it may keep: the first ones stay
+    if tl.max(count, 0) > topk:  # a row has more keys tied at its threshold than it may keep: the first ones stay
         tied = scores == threshold[:, None]
         wanted = topk - tl.sum((scores > threshold[:, None]).to(tl.int32), 1)
         before = tl.full(threshold.shape, -1, tl.int32)
@@ -66,9 +67,9 @@ def _select(scores, cols, valid, pool, topk, BLOCK_N: tl.constexpr):
 
 @triton.jit
 def _left_out(scores, threshold, last, cols):
-    """The keys that ``_select`` decided against, all outside the pool among them: their score is -inf.
+    """The keys that ``_select`` did not choose. All keys outside the pool are among them: their score is -inf.
 
-    A NaN score is below nothing: it is kept, so that it reaches the loss and is noticed.
+    A NaN score compares as not smaller: it is kept, so that it reaches the loss and is noticed.
     """
     return (scores < threshold[:, None]) | ((scores == threshold[:, None]) & (cols[None, :] > last[:, None]))
 
@@ -89,7 +90,7 @@ def _store_rows(base, rows, stride, n, first, value, D: tl.constexpr, WIDTH: tl.
 
 @triton.jit
 def _scale(products, cols, n, prefix, scale_log2):
-    """Scores in units of log2, so that the softmax is made of exp2; -inf for keys outside the pool."""
+    """Scores in units of log2, so that the softmax can use exp2; -inf for keys outside the pool."""
     return tl.where(((cols >= prefix) & (cols < n))[None, :], products * scale_log2, float("-inf"))
 
 
@@ -138,7 +139,7 @@ def query_gradient_kernel(
     heads, n, prefix, scale, scale_log2,
     D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of one tile of queries, over all tiles of keys; leaves ``delta``, sum_j P_ij dP_ij, for the keys."""
+    """Gradient of one tile of queries, over all tiles of keys; stores ``delta``, sum_j P_ij dP_ij."""
     tiles = tl.cdiv(n, BLOCK_M)
     head = tl.program_id(0) // tiles
     b, h = (head // heads).to(tl.int64), (head % heads).to(tl.int64)
@@ -174,7 +175,7 @@ def key_gradient_kernel(
     heads, n, prefix, scale, scale_log2,
     D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of one tile of keys and values, over all tiles of queries in their order: no atomic additions."""
+    """Gradients of one tile of keys and values, over all tiles of queries in order, without atomic additions."""
     tiles = tl.cdiv(n, BLOCK_K)
     head = tl.program_id(0) // tiles
     b, h = (head // heads).to(tl.int64), (head % heads).to(tl.int64)
@@ -187,7 +188,7 @@ def key_gradient_kernel(
         rows = start + tl.arange(0, BLOCK_M)
         valid = rows < n
         at = head.to(tl.int64) * n + rows
-        row_threshold = tl.load(threshold + at, mask=valid, other=float("inf"))  # rows of padding keep nothing
+        row_threshold = tl.load(threshold + at, mask=valid, other=float("inf"))  # padding rows keep no key
         row_last = tl.load(last + at, mask=valid, other=0)
         row_lse = tl.load(lse + at, mask=valid, other=0.0)
         row_delta = tl.load(delta + at, mask=valid, other=0.0)

@@ -1,7 +1,7 @@
-"""CamVid as the SegNet tutorial has it, in ADE20K's layout: images|annotations/{training,validation,testing}.
+"""CamVid of the SegNet tutorial, in ADE20K's layout: images|annotations/{training,validation,testing}.
 
 Mask value 0 is void and ignored, 1 to 11 are the classes. Pictures (480 x 360) are brought to 256 x 192 for a small
-model; the metric is taken at their own size, on the validation part (training ends with it) or the test part
+model; the metric is computed at their own size, on the validation part (at the end of training) or the test part
 (tools/test.py).
 """
 

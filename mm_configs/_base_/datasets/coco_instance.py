@@ -56,7 +56,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,  # padding to a batch's largest picture would change what global attention sees
+    batch_size=1,  # padding to the largest picture of a batch would change what global attention sees
     num_workers=2,
     persistent_workers=True,
     drop_last=False,

@@ -1,12 +1,12 @@
-"""The first 8 annotated training pictures of a COCO 2017 folder, to train on and to measure on.
+"""The first 8 annotated training pictures of a COCO 2017 folder, for training and for testing.
 
-A check of the pipeline; the long side is 192 px, for a small model. Expects train2017/ and
+This checks the pipeline. The long side is 192 px, for a small model. Expects train2017/ and
 annotations/instances_train2017.json in the root.
 """
 
 data_root = "{{$MIXEDAE_DATA_COCO:data/coco}}"
 num_pictures = 8
-repeats = 5  # passes over the pictures in what counts as an epoch
+repeats = 5  # passes over the pictures per epoch
 img_size = 192
 
 load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
@@ -19,7 +19,7 @@ pictures = dict(
     ann_file="annotations/instances_train2017.json",
     data_prefix=dict(img="train2017/"),
     filter_cfg=dict(filter_empty_gt=True, min_size=32),
-    indices=num_pictures,  # of those that the filter keeps
+    indices=num_pictures,  # of the pictures that the filter keeps
 )
 loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(  # batch_size: the leaf's, from the schedule
@@ -48,6 +48,6 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-# Without an annotation file the truth is the pictures' own `instances`; with one, every picture in it would count.
+# Without an annotation file the truth is these pictures' `instances`; with one, all its pictures would count.
 val_evaluator = dict(type="CocoMetric", metric=["bbox", "segm"])
 test_evaluator = val_evaluator

@@ -1,6 +1,6 @@
-"""Pre-training's crop and flip in mmpretrain's own steps, and colour jitter after them: an ablation of both methods.
+"""Pre-training's crop and flip in mmpretrain's own steps, then colour jitter: an ablation of both methods.
 
-Strengths: MoCo v2's (arXiv 2003.04297); neither MAE nor MixedAE states its own.
+Strengths are MoCo v2's (arXiv 2003.04297), because neither MAE nor MixedAE states its own.
 """
 
 jitter_pipeline = [

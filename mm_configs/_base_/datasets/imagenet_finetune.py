@@ -17,7 +17,7 @@ data_preprocessor = dict(
 bgr_mean = data_preprocessor["mean"][::-1]
 bgr_std = data_preprocessor["std"][::-1]
 bicubic = dict(backend="pillow", interpolation="bicubic")
-# Pillow refuses a truncated JPEG, which OpenCV decodes to grey; both turn grey files into RGB.
+# Pillow refuses a truncated JPEG; OpenCV fills it up with grey. Both turn greyscale files into RGB.
 load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
 
 train_pipeline = [

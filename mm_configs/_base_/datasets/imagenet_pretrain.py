@@ -10,7 +10,7 @@ train_dataloader = dict(
     batch_size=batch_size,
     num_workers=8,
     persistent_workers=True,
-    drop_last=True,  # groups of 1/r images must be whole; the last batch of ImageNet on 8 processes is not
+    drop_last=True,  # groups of 1/r images must be whole; in ImageNet's last batch on 8 processes they are not
     sampler=dict(type="DefaultSampler", shuffle=True),
     collate_fn=dict(type="default_collate"),
     dataset=dict(type="mmpretrain.ImageNet", data_root=data_root, split="train", pipeline=train_pipeline),

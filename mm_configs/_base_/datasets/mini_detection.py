@@ -1,4 +1,4 @@
-"""The mini benchmark's scenes as COCO has them, written by ``tools/data.py mini``.
+"""The mini benchmark's scenes in COCO's layout, written by ``tools/data.py mini``.
 
 coco/{train2017,val2017}/*.png, 128 x 128, and annotations/*.json; ten classes; things of no class are not annotated.
 """
@@ -23,7 +23,7 @@ load_annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
 train_pipeline = [load_image, load_annotations, dict(type="RandomFlip", prob=0.5), dict(type="PackDetInputs")]
 test_pipeline = [
     load_image,
-    dict(type="Resize", scale=(img_size, img_size), keep_ratio=True),  # changes nothing; mmdet asks for a scale factor
+    dict(type="Resize", scale=(img_size, img_size), keep_ratio=True),  # changes nothing; mmdet requires a scale factor
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 

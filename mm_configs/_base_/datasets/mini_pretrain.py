@@ -4,7 +4,7 @@ _base_ = "./imagenet_pretrain.py"
 
 data_root = "{{$MIXEDAE_DATA_MINI:data/mini}}"
 batch_size = 64
-train_pipeline = [  # through Pillow, pixel for pixel what the figures in RESULTS.md were measured with
+train_pipeline = [  # through Pillow: the same pixels as for the figures in RESULTS.md
     dict(type="LoadImageFromFile", imdecode_backend="pillow"),
     dict(
         type="RandomResizedCrop",
@@ -18,7 +18,7 @@ train_pipeline = [  # through Pillow, pixel for pixel what the figures in RESULT
 ]
 train_dataloader = dict(
     batch_size=batch_size,
-    num_workers=0,  # two cores: a worker would take its time from the other cell
+    num_workers=0,  # on two cores a worker would slow down the other cell
     persistent_workers=False,
     dataset=dict(
         _delete_=True,

@@ -1,6 +1,6 @@
 """ADE20K's layout, read and measured as mmseg does: images|annotations/{training,validation}, mask value 0 ignored.
 
-What reads it adds the root, the kind of dataset, pipelines and loaders.
+A file that inherits it adds the root, the kind of dataset, pipelines and loaders.
 """
 
 # Pillow refuses a truncated JPEG, which OpenCV decodes to grey.

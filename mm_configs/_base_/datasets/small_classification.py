@@ -1,7 +1,7 @@
 """The pipelines and parts of the eleven small classification sets: linusericsson/ssl-transfer, finetune.py.
 
-Training: random resized crop to 224 (area 8 to 100 %, bicubic) and flip. Test: short side 224, centre crop, not 256.
-The leaf of a set names its folder, what it calls its parts, its numbers of pictures and its metric.
+Training: random resized crop to 224 (area 8 to 100 %, bicubic) and flip. Test: short side 224 (not 256), centre crop.
+The leaf of a set gives its folder, the names of its parts, its numbers of pictures and its metric.
 """
 
 crop_size = 224

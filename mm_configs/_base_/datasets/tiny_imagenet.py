@@ -1,7 +1,7 @@
 """Tiny ImageNet as folders: {train,val}/<wnid>/*.JPEG in the root, 64 x 64, some files grey; 100 classes.
 
-ImageNet fine-tuning's augmentation at 64 px, without RandAugment and erasing, which short runs do not repay. No resize
-in testing: the files have the model's size.
+ImageNet fine-tuning's augmentation at 64 px, without RandAugment and erasing, which do not pay off in short runs. Tests
+do not resize: the files have the model's size.
 """
 
 _base_ = "imagenet_finetune.py"

@@ -1,7 +1,7 @@
-"""tiny_imagenet_pretrain.py's pictures, decoded once and kept on the device that trains, where a batch is augmented.
+"""tiny_imagenet_pretrain.py's pictures, decoded once, kept on the device that trains and augmented there.
 
-For a leaf that reads files and takes both of these over it. The same crops and flips, drawn by another generator;
-pixels differ from Pillow's by rounding.
+A leaf merges both variables over a leaf that reads files. Crops and flips have the same distribution, from another
+generator; pixels differ from Pillow's by rounding.
 """
 
 loader_in_memory = dict(  # for train_dataloader

@@ -11,14 +11,14 @@ embed_dims = 768  # ViT-B
 fpn_channels = 256
 norm_cfg = dict(
     type="SyncBN", requires_grad=True
-)  # BN where nothing is distributed: mmengine converts, pyramid and heads
+)  # mmengine turns it into BN on one process; it is used in the pyramid and the heads
 
 model = dict(
     backbone=dict(
         _delete_=True,
         type="mixedae.MixedAEViT",
         arch="base",
-        img_size=(672, 1088),  # iBOT's [672, 1092] is cut to 42 x 68 patches; other inputs interpolate the positions
+        img_size=(672, 1088),  # iBOT's [672, 1092] gives 42 x 68 patches; for other inputs positions are interpolated
         patch_size=16,
         out_type="featmap",
         out_indices=(3, 5, 7, 11),

@@ -1,18 +1,18 @@
 """cascade-mask-rcnn_vit-base.py with the mini ViT and narrow heads, for objects of 16 to 64 px and one CPU core.
 
-Kept from the parent: RPN, three box stages with IoU .5, .6, .7 and their weights, class-specific GIoU regression, a
-mask head a stage. Patch 8 in place of 16: the pyramid's factors are halved, so its levels have the parent's strides.
-What depends on the data (input size, number of classes) is the leaf's.
+Kept from the parent: RPN, three box stages with IoU .5, .6, .7 and their weights, class-specific GIoU regression, one
+mask head per stage. The patch is 8 instead of 16: the pyramid's factors are halved, so its levels have the parent's
+strides. The leaf sets what depends on the data (input size, number of classes).
 """
 
 _base_ = ["cascade-mask-rcnn_vit-base.py", "vit-mini-p8.py"]
 
 embed_dims = _base_.vit_mini.embed_dims
 fpn_channels = 64
-norm_cfg = dict(type="BN", requires_grad=True)  # one process; SyncBN would need GPUs in two
+norm_cfg = dict(type="BN", requires_grad=True)  # for one process; SyncBN needs a GPU for each of several
 strides = [4, 8, 16, 32]
 num_proposals = 64
-num_rois = 32  # sampled a picture and stage, of the parent's 512
+num_rois = 32  # sampled per picture and stage; the parent samples 512
 mask_size = 14  # of the parent's 28
 
 roi_extractor = dict(

@@ -1,11 +1,11 @@
-"""UperNet on a plain ViT-B/16, as BEiT, MAE and mmseg's ``mae-base_upernet`` have it.
+"""UperNet on a plain ViT-B/16, as in BEiT, MAE and mmseg's ``mae-base_upernet``.
 
-The zero-initialised relative position bias and the LayerScale that those recipes add to the backbone are the leaf's,
-and so are crop size and number of classes. Positions are the pre-trained absolute ones, interpolated.
+The leaf sets the zero-initialised relative position bias and the LayerScale that those recipes add to the backbone,
+the crop size and the number of classes. Positions are the pre-trained absolute ones, interpolated.
 """
 
 embed_dims = 768  # ViT-B
-norm_cfg = dict(type="SyncBN", requires_grad=True)  # BN where nothing is distributed: mmengine converts it
+norm_cfg = dict(type="SyncBN", requires_grad=True)  # on one process mmengine turns it into BN
 cross_entropy = dict(type="CrossEntropyLoss", use_sigmoid=False)
 
 model = dict(

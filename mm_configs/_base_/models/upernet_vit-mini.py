@@ -1,12 +1,12 @@
 """upernet_vit-base.py with the mini ViT, narrow heads.
 
-Patch 8 in place of 16: the pyramid's factors are halved, so its levels keep the strides 4, 8, 16, 32.
+The patch is 8 instead of 16: the pyramid's factors are halved, so its levels keep the strides 4, 8, 16, 32.
 """
 
 _base_ = ["upernet_vit-base.py", "vit-mini-p8.py"]
 
 embed_dims = _base_.vit_mini.embed_dims
-norm_cfg = dict(type="BN", requires_grad=True)  # one process; SyncBN would need GPUs in two
+norm_cfg = dict(type="BN", requires_grad=True)  # for one process; SyncBN needs a GPU for each of several
 
 model = dict(
     backbone=dict(

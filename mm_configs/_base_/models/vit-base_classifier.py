@@ -23,5 +23,5 @@ model = dict(
         loss=dict(type="LabelSmoothLoss", label_smooth_val=0.1, mode="original"),
         init_cfg=dict(type="TruncNormal", layer="Linear", std=2e-5),
     ),
-    train_cfg=dict(augments=[dict(type="Mixup", alpha=0.8), dict(type="CutMix", alpha=1.0)]),  # one of the two a batch
+    train_cfg=dict(augments=[dict(type="Mixup", alpha=0.8), dict(type="CutMix", alpha=1.0)]),  # one of them per batch
 )

@@ -1,7 +1,7 @@
 """Linear probing of ViT-B/16: the frozen backbone's [CLS], BatchNorm without affine parameters, a linear layer.
 
-MAE FINETUNE.md (``--cls_token``) and main_linprobe.py: BatchNorm1d(affine=False, eps=1e-6), weights from a normal
-distribution truncated, deviation 0.01.
+MAE FINETUNE.md (``--cls_token``) and main_linprobe.py: BatchNorm1d(affine=False, eps=1e-6), weights from a
+truncated normal distribution with deviation 0.01.
 """
 
 _base_ = "vit-base_classifier.py"

@@ -2,4 +2,4 @@
 
 vit_mini = dict(embed_dims=96, num_layers=4, num_heads=3, feedforward_channels=384)
 vit_mini_patch = 8
-vit_mini_taps = (0, 1, 2, 3)  # the layers that a pyramid is made of
+vit_mini_taps = (0, 1, 2, 3)  # the layers whose maps make a pyramid

@@ -1,4 +1,4 @@
-"""vit-base_classifier.py with the mini ViT at 64 x 64, for data that has few pictures or little time.
+"""vit-base_classifier.py with the mini ViT at 64 x 64, for few pictures or little time.
 
 Without mixup, cutmix and stochastic depth: they pay off over hundreds of epochs on ImageNet, not in a minute.
 """

@@ -1,7 +1,7 @@
 """iBOT's COCO schedule for ViT-B: 1x (12 epochs, steps at 8 and 11), AdamW, layer decay 0.75.
 
-The README's command line overrides the config file's 36 epochs and layer decay 0.65; the published 51.2 / 44.2 AP is
-README's (bytedance/ibot, evaluation/README.md).
+The command line in iBOT's README overrides the config file's 36 epochs and layer decay 0.65, and the published 51.2 /
+44.2 AP belongs to that command line (bytedance/ibot, evaluation/README.md).
 """
 
 base_batch_size = 16  # 8 GPUs x 2 images, the batch that 1e-4 is for

@@ -1,4 +1,4 @@
-"""The mini ViT's detection schedule: AdamW, warm-up, cosine to zero over however many epochs the leaf asks for."""
+"""The mini ViT's detection schedule: AdamW, warm-up, cosine to zero over the number of epochs that the leaf sets."""
 
 batch_size = 2  # the batch that lr is for
 lr = 1e-3

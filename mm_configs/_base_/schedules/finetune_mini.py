@@ -5,7 +5,7 @@ Own values, for a batch of 32: learning rate, warm-up and final learning rate; t
 
 batch_size = 32  # the batch that lr is for
 lr = 3e-3
-warmup_epochs = 0.9  # under one, so that a run of a single epoch still has a schedule
+warmup_epochs = 0.9  # below 1, so that a run of one epoch still has a schedule
 
 train_cfg = dict(type="EpochBasedTrainLoop", val_interval=1000)  # the last epoch is always validated
 val_cfg = dict(type="ValLoop")

@@ -3,7 +3,7 @@
 batch_size = 1024  # all processes together: the batch that lr is for
 base_lr = 5e-4  # for 256 images
 lr = base_lr * batch_size / 256
-min_lr = 1e-6  # times the layer's scale, as in MAE; mmpretrain's eta_min ends every layer at the same value
+min_lr = 1e-6  # times the layer's scale, as in MAE; with mmpretrain's eta_min every layer ends at the same value
 warmup_epochs = 5
 
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=100, val_interval=1)

@@ -11,7 +11,7 @@ test_cfg = dict(type="TestLoop")
 
 optim_wrapper = dict(
     type="AmpOptimWrapper",
-    # eta 0.001 and momentum 0.9 of MAE's util/lars.py; the linear layer's bias is not adapted (ndim 1), as there
+    # eta 0.001 and momentum 0.9 as in MAE's util/lars.py, where the bias (ndim 1) is not adapted either
     optimizer=dict(type="LARS", lr=lr, momentum=0.9, weight_decay=0.0),
     constructor="mixedae.LearningRateDecayOptimWrapperConstructor",
     paramwise_cfg=dict(lars_exclude_1d=True),

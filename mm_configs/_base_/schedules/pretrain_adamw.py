@@ -1,11 +1,11 @@
 """AdamW, warm-up, cosine to zero: official MAE (PRETRAIN.md, main_pretrain.py, lr_sched.py).
 
 1-D parameters and biases are not decayed; [CLS], [MASK] and segment embeddings are (timm's add_weight_decay, which
-official MAE uses). The leaf sets what depends on batch, base learning rate and epochs.
+official MAE uses). The leaf sets the values that depend on batch, base learning rate and epochs.
 """
 
 warmup_epochs = 40
-base_lr_images = 256  # a base learning rate is for 256 images
+base_lr_images = 256  # images that a base learning rate is for
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     loss_scale="dynamic",

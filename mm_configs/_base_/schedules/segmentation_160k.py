@@ -13,7 +13,7 @@ test_cfg = dict(type="TestLoop")
 log_processor = dict(by_epoch=False)
 
 optim_wrapper = dict(
-    type="AmpOptimWrapper",  # dynamic loss scale; mmseg's fp16=dict(...) is read by nothing: fp32
+    type="AmpOptimWrapper",  # dynamic loss scale; mmseg's fp16=dict(...) has no effect: fp32
     optimizer=dict(type="AdamW", lr=lr, betas=(0.9, 0.999), weight_decay=0.05),
     clip_grad=None,
     constructor="mixedae.LearningRateDecayOptimWrapperConstructor",

@@ -1,8 +1,8 @@
-"""5,000 steps of SGD with Nesterov momentum, cosine to zero each step: linusericsson/ssl-transfer, finetune.py.
+"""5,000 steps of SGD with Nesterov momentum, cosine to zero by step: linusericsson/ssl-transfer, finetune.py.
 
-The learning rate and the weight decay are chosen on held-out training pictures, from a grid; weight decay is given as
-wd / lr, so that lr x weight decay, what a step takes off a weight, is the grid's wd. No layer decay, no warm-up, fp32.
-Another batch than 64 in all is refused: a learning rate that followed it would leave the weight decay behind.
+Learning rate and weight decay are chosen from a grid, on held-out training pictures. Weight decay is given as wd / lr:
+a step takes lr x weight decay off a weight, which is then the grid's wd. No layer decay, no warm-up, fp32. A total
+batch other than 64 is refused: scaling the learning rate to it would not scale wd / lr along.
 """
 
 lr, wd = 1e-2, 1e-5  # the middle of the grid (mm_configs/benchmark/suites/eleven.yaml), for a run by hand

@@ -1,8 +1,8 @@
 """What the eleven small sets share (arXiv 2303.17152, Table 2, "following [17, 32, 33]": SSL-transfer's protocol).
 
-A leaf trains on all training pictures and tests once. Overlays are merged over it by name: ``selection``, how
-hyper-parameters are chosen: train on a part of the training pictures, validate on the rest; ``adamw``, ``linear`` and
-``knn``, variants that are ours and no part of the published protocol; ``resnet50`` and ``unit_range``, another model.
+A leaf trains on all training pictures and tests once. Overlays are merged over it by name. ``selection`` chooses
+hyper-parameters: it trains on a part of the training pictures and validates on the rest. ``adamw``, ``linear`` and
+``knn`` are our variants, no part of the published protocol. ``resnet50`` and ``unit_range`` are for another model.
 """
 
 _base_ = [
@@ -14,9 +14,9 @@ _base_ = [
 
 default_hooks = dict(checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=_base_.max_iters))
 
-# What a ViT likes: MAE's fine-tuning (FINETUNE.md: AdamW, 0.05, decay 0.65, base learning rate 5e-4 for 256 pictures,
-# 5 % of the steps warm up, down to 1e-6), for the protocol's steps and batch. As in the protocol no drop path, so that
-# the optimiser is all that differs. The grid (suites/eleven_adamw.yaml) is our own choice.
+# What suits a ViT: MAE's fine-tuning (FINETUNE.md: AdamW, weight decay 0.05, layer decay 0.65, base learning rate 5e-4
+# for 256 pictures, warm-up in 5 % of the steps, down to 1e-6), with the protocol's steps and batch. There is no drop
+# path, as in the protocol, so that only the optimiser differs. The grid (suites/eleven_adamw.yaml) is our own choice.
 adamw_lr = 5e-4 * _base_.batch_size / 256
 adamw = dict(
     optim_wrapper=dict(
@@ -38,7 +38,7 @@ adamw = dict(
     ],
 )
 
-# Frozen features, read once in order and without augmentation, and kept in work_dirs/features.
+# Frozen features: pictures are read once, in order, without augmentation; features are kept in work_dirs/features.
 linear = dict(
     train_cfg=dict(_delete_=True, type="mixedae.LinearProbeLoop"),
     train_dataloader=dict(
@@ -47,7 +47,7 @@ linear = dict(
         sampler=dict(type="DefaultSampler", shuffle=False),
         dataset=dict(pipeline=_base_.test_pipeline),
     ),
-    optim_wrapper=dict(_delete_=True, type="OptimWrapper", optimizer=dict(type="SGD", lr=0.0)),  # Runner wants one
+    optim_wrapper=dict(_delete_=True, type="OptimWrapper", optimizer=dict(type="SGD", lr=0.0)),  # the Runner wants one
     param_scheduler=None,
     auto_scale_lr=None,
     default_hooks=dict(checkpoint=None),

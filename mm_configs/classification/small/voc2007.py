@@ -17,7 +17,7 @@ val_dataloader = dict(dataset=pictures)
 test_dataloader = val_dataloader
 val_evaluator = dict(type="mixedae.VOC07Metric")
 test_evaluator = val_evaluator
-# One sigmoid a class, the mean over classes and pictures as PyTorch takes it; mmpretrain's loss sums over the classes.
+# One sigmoid per class, and PyTorch's mean over classes and pictures; mmpretrain's loss sums over the classes.
 model = dict(
     head=dict(
         type="MultiLabelLinearClsHead",

@@ -3,8 +3,8 @@
 MIXEDAE_DATA_IMAGENET=DIR python tools/train.py mm_configs/mini/classification/small_tiny-imagenet.py
     --cfg-options model.backbone.init_cfg.checkpoint=PATH
 
-100 classes; every fourth picture of train, of which 20 % of every class are held out; every second one of val is the
-test set. Own choices: 200 steps, so that a point of the grid costs seconds, and AdamW's learning rate, as in mini
+100 classes. It takes every fourth picture of train and holds out 20 % of every class; every second picture of val is
+the test set. Own choices: 200 steps, so that a point of the grid costs seconds, and AdamW's learning rate, as in mini
 fine-tuning.
 """
 

@@ -16,4 +16,4 @@ optim_wrapper = dict(optimizer=dict(lr=_base_.base_lr * _base_.batch_size / _bas
 auto_scale_lr = dict(base_batch_size=_base_.batch_size, enable=True)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(end=max_epochs)
-custom_hooks = [*_base_.custom_hooks, dict(type="mixedae.RecognitionHook")]  # Fig. 6b as it grows
+custom_hooks = [*_base_.custom_hooks, dict(type="mixedae.RecognitionHook")]  # Fig. 6b during training

@@ -1,6 +1,6 @@
 """MixedAE, mini ViT, on a small ImageNet-style folder of photographs, 3 epochs, input from memory.
 
-The recipe of the leaf without "-in-memory"; docs/performance.md, *Input*, says what is gained.
+The recipe is that of the leaf without "-in-memory"; docs/performance.md, *Input*, says what is gained.
 
 MIXEDAE_DATA_IMAGENET=DIR python tools/train.py
     mm_configs/mini/pretrain/mixedae_vit-mini-p8_1xb64-coslr-3e_tiny-imagenet-in-memory.py

@@ -10,4 +10,4 @@ _base_ = [
     "../../_base_/pretrain_runtime.py",
 ]
 
-custom_hooks = [*_base_.custom_hooks, dict(type="mixedae.RecognitionHook")]  # Fig. 6b as it grows
+custom_hooks = [*_base_.custom_hooks, dict(type="mixedae.RecognitionHook")]  # Fig. 6b during training

@@ -1,6 +1,6 @@
 """UperNet with the mini ViT on the mini benchmark's scenes, 20 epochs.
 
-Four pixels of five are background: it weighs a tenth in the loss, or so short a run ends with all pixels background.
+Four pixels of five are background. It weighs a tenth in the loss; otherwise so short a run predicts nothing else.
 
 python tools/train.py mm_configs/mini/segmentation/mixedae-vit-mini_upernet_1xb4-20e_mini-128x128.py
     --cfg-options model.backbone.init_cfg.checkpoint=PATH

@@ -25,7 +25,7 @@ def num_groups(batch_size: int, group_size: int) -> int:
         GroupSizeError: G < 2, or G does not divide B.
     """
     if group_size < 2:
-        raise GroupSizeError(f"group size {group_size} found; mixing needs at least 2 images a group (r <= 0.5)")
+        raise GroupSizeError(f"group size {group_size} found; mixing needs groups of at least 2 images (r <= 0.5)")
     if batch_size == 0 or batch_size % group_size:
         raise GroupSizeError(
             f"a batch of {batch_size} images does not fall into groups of {group_size}: choose a batch size (of each "

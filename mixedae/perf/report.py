@@ -1,4 +1,4 @@
-"""What a measurement is, as data: the schema of the JSON files, and the same as a table."""
+"""A measurement as data (the schema of the JSON files) and as a table."""
 
 import shlex
 import sys
@@ -50,7 +50,7 @@ class Report(BaseModel):
 
 
 def report(what: str, rows: list[Row], device: torch.device, clock: str) -> Report:
-    """Put rows together with what they depend on: device, threads, versions, commit, command."""
+    """Combine rows with what they depend on: device, threads, versions, commit, command."""
     return Report(
         what=what,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -64,7 +64,7 @@ def report(what: str, rows: list[Row], device: torch.device, clock: str) -> Repo
 
 
 def show(result: Report, out: Path | None) -> None:
-    """Print the table; write the JSON file where one is asked for."""
+    """Print the table, and write the JSON file if ``out`` is given."""
     extras = list(dict.fromkeys(key for row in result.rows for key in row.extra))
     hardware = result.provenance.hardware["cpu"] if result.device == "cpu" else result.device
     title = f"{result.what} on {hardware}, {result.threads} thread(s); {result.clock}"

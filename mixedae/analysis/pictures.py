@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from mixedae.datasets.fingerprint import files_under
-from mixedae.datasets.verify.layouts import EXPECTED, IMAGE_SUFFIXES
+from mixedae.datasets.listing import ALL_PICTURE_SUFFIXES, pictures_under
+from mixedae.datasets.verify.layouts import EXPECTED
 from mixedae.errors import ConfigError, DataError
 
 KINDS = ("images", "ade20k", "coco")
@@ -95,9 +95,9 @@ def read_pictures(
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder} does not exist; expected a folder of pictures")
-    found = [path for path in files_under(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+    found = list(pictures_under(folder))
     if not found:
-        raise DataError(f"{folder} holds no pictures; looked for {', '.join(sorted(IMAGE_SUFFIXES))} at any depth")
+        raise DataError(f"{folder} holds no pictures; looked for {', '.join(ALL_PICTURE_SUFFIXES)} at any depth")
     return found
 
 

@@ -5,32 +5,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mixedae.datasets.listing import files_under
 from mixedae.errors import DataError
 
 PROGRESS_FROM_BYTES = 5 * 1024**3
-
-
-def files_under(folder: Path, _parents: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Every file below a folder, sorted by name in each folder; links are followed, names that start with a dot left
-    out.
-
-    Raises:
-        DataError: a link leads nowhere, or back to a folder that contains it.
-    """
-    real = folder.resolve()
-    if real in _parents:
-        raise DataError(f"{folder} is a link to a folder that contains it ({real}); remove the link")
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from files_under(Path(entry.path), (*_parents, real))
-        elif entry.is_file():
-            yield Path(entry.path)
-        else:
-            raise DataError(
-                f"{entry.path} is neither file nor folder (a link that leads nowhere?); repair or remove it"
-            )
 
 
 def dataset_fingerprint(paths: Sequence[Path], progress: bool = False) -> str:

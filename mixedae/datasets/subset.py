@@ -9,10 +9,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixedae.datasets.listing import PICTURE_SUFFIXES
 from mixedae.errors import ConfigError, DataError
 from mixedae.files import replacing
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")
 
 
 def draw_subset(root: Path, fraction: float, seed: int = 0, split: str = "train") -> list[str]:
@@ -94,7 +93,8 @@ def _classes(folder: Path) -> dict[str, list[str]]:
         raise DataError(f"{folder} does not exist; expected folders of classes in it")
     names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     classes = {
-        name: sorted(p.name for p in os.scandir(folder / name) if p.name.lower().endswith(SUFFIXES)) for name in names
+        name: sorted(p.name for p in os.scandir(folder / name) if p.name.lower().endswith(PICTURE_SUFFIXES))
+        for name in names
     }
     if not classes or (empty := [name for name, pictures in classes.items() if not pictures]):
         raise DataError(f"{folder} has {len(classes)} classes" + (f", {empty[0]} is empty" if classes else ""))

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from mixedae.datasets.fingerprint import dataset_fingerprint, files_under
+from mixedae.datasets.fingerprint import dataset_fingerprint
+from mixedae.datasets.listing import files_under
 from mixedae.errors import DataError
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixedae.engine.hooks.recognition import evaluating, queries_and_keys
+from mixedae.models.recognition import evaluating, queries_and_keys
 
 CENTRE_SIGMA = 0.25
 """Standard deviation of the centre prior, in image sides."""

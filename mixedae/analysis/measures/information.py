@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from mixedae.analysis.intervals import Numbers
-from mixedae.engine.hooks.recognition import evaluating
 from mixedae.errors import ConfigError
 from mixedae.models import MAE
+from mixedae.models.recognition import evaluating
 from mixedae.ops import given_by, take
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from mixedae.analysis.intervals import Numbers
-from mixedae.engine.hooks.recognition import chance_level, recognition_by_layer
 from mixedae.errors import ConfigError, WeightsError
 from mixedae.models import MixedAE
+from mixedae.models.recognition import chance_level, recognition_by_layer
 from mixedae.ops import patchify, sample_sources
 from mixedae.records import layer_of, scalar_lines
 

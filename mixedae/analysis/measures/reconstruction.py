@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixedae.engine.hooks.recognition import evaluating
+from mixedae.models.recognition import evaluating
 from mixedae.ops import draw_mask, given_by, mix, patchify, sample_sources, take, target_images, unpatchify
 
 

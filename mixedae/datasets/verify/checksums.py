@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixedae.datasets.fingerprint import content_hash, files_under
+from mixedae.datasets.fingerprint import content_hash
+from mixedae.datasets.listing import files_under
 from mixedae.datasets.verify.layouts import SplitSummary
 from mixedae.errors import DataError
 from mixedae.files import replacing

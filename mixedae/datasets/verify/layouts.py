@@ -1,25 +1,23 @@
 """Datasets on disk are checked before they are trained on: the layout in a moment, every picture and mask on demand.
 
-mmengine replaces a sample that cannot be read by another one, and OpenCV decodes a truncated JPEG to a grey half
-without a word.
+mmengine replaces a sample that cannot be read by another one without a word.
 """
 
 import json
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from mixedae.datasets.fingerprint import files_under
+from mixedae.datasets.listing import ALL_PICTURE_SUFFIXES, files_under, pictures_under
+from mixedae.datasets.verify.decoding import Decoder, decoded, size_of
 from mixedae.errors import ConfigError, DataError
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"}
 SPLITS = {"imagenet": ("train", "val"), "ade20k": ("training", "validation"), "coco": ("train2017", "val2017")}
 EXPECTED = {
     "imagenet": "<root>/{train,val}/<class>/*.JPEG",
@@ -66,7 +64,7 @@ def check_layout(kind: str, root: Path, splits: Sequence[str] | None = None) -> 
     classes: dict[str, list[str]] = {}
     for split in splits or SPLITS[kind]:
         if kind == "imagenet":
-            classes[split] = _check_class_folders(root / split)
+            classes[split] = class_folders(root / split)
         else:
             _need_pictures(root / "images" / split if kind == "ade20k" else root / split, kind)
         if kind == "ade20k":
@@ -122,28 +120,72 @@ def verify_folder(
     return [_verify_coco(root, split, decoder) for split in splits]
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    return (path for path in files_under(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
-
-
 def _need_pictures(folder: Path, kind: str) -> None:
     if not folder.is_dir():
         raise DataError(f"{folder} does not exist; expected {EXPECTED[kind]}")
-    if next(_pictures(folder), None) is None:
+    if next(pictures_under(folder), None) is None:
         raise DataError(f"{folder} holds no pictures; expected {EXPECTED[kind]}")
 
 
-def _check_class_folders(folder: Path) -> list[str]:
-    """The classes of a split of ImageNet's layout, every one with a picture."""
+def class_folders(folder: Path, suffixes: Sequence[str] = ALL_PICTURE_SUFFIXES) -> list[str]:
+    """The classes of a split of ImageNet's layout: the names of its folders in order, as mmpretrain numbers them.
+
+    Args:
+        folder: of the split.
+        suffixes: endings of names that count as pictures, in small letters.
+
+    Raises:
+        DataError: no such folder, no folder of a class in it, or a class without a picture.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder} does not exist; expected {EXPECTED['imagenet']}")
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     if not classes:
-        flat = sum(1 for _ in _pictures(folder))
+        flat = sum(1 for _ in pictures_under(folder, suffixes))
         raise DataError(f"{folder} has no class folders ({flat} pictures lie in it); expected {EXPECTED['imagenet']}")
-    for path in classes:
-        _need_pictures(path, "imagenet")
-    return [path.name for path in classes]
+    if empty := [name for name in classes if next(pictures_under(folder / name, suffixes), None) is None]:
+        raise DataError(
+            f"{len(empty)} of {len(classes)} classes in {folder} are empty ({', '.join(empty[:5])}); expected at least "
+            "one picture in each"
+        )
+    return classes
+
+
+def pictures_with_masks(images: Path, masks: Path, suffix: str = "", mask_suffix: str = "") -> list[tuple[Path, Path]]:
+    """Every picture of a segmentation set with its mask, which has the same name but for the suffix.
+
+    Args:
+        images: folder of the pictures.
+        masks: folder of the masks, with the same folders in it.
+        suffix: how names of pictures end, such as ``.jpg``; default: all pictures.
+        mask_suffix: how names of masks end; default: all pictures.
+
+    Returns:
+        Pairs of files, sorted.
+
+    Raises:
+        DataError: no picture, or a picture without a mask.
+    """
+    pictures, found = _by_name(images, suffix), _by_name(masks, mask_suffix)
+    if not pictures:
+        raise DataError(f"no {f'*{suffix}' if suffix else 'picture'} in {images}; is img_suffix right?")
+    if lacking := sorted(pictures.keys() - found.keys()):
+        raise DataError(
+            f"{len(lacking)} of {len(pictures)} pictures in {images} have no mask in {masks} (such as "
+            f"{lacking[0]}{mask_suffix})"
+        )
+    return [(pictures[name], found[name]) for name in sorted(pictures)]
+
+
+def _by_name(folder: Path, suffix: str) -> dict[str, Path]:
+    """Files by their path below the folder, without the suffix."""
+    if suffix:
+        return {
+            str(path.relative_to(folder)).removesuffix(suffix): path
+            for path in files_under(folder)
+            if path.name.endswith(suffix)
+        }
+    return {str(path.relative_to(folder).with_suffix("")): path for path in pictures_under(folder)}
 
 
 def _annotation_file(root: Path, split: str) -> Path:
@@ -161,40 +203,8 @@ def _mask_classes(root: Path) -> int:
         raise DataError(f"{file} is not a list of classes; expected lines of index, tab, name") from None
 
 
-class Decoder:
-    """Opens files in threads (PIL decodes outside the interpreter's lock), behind a progress bar."""
-
-    def __init__(self, workers: int, progress: bool) -> None:
-        self.workers, self.progress = workers, progress
-
-    def map(self, function: Callable[[Path], Any], paths: Sequence[Path], what: str) -> Iterator[Any]:
-        """``function`` of every path, in order."""
-        from rich.console import Console
-        from rich.progress import Progress
-
-        console = Console(stderr=True)
-        show = self.progress and console.is_terminal
-        with ThreadPool(self.workers) as pool, Progress(console=console, disable=not show, transient=True) as bar:
-            yield from bar.track(pool.imap(function, paths, chunksize=16), total=len(paths), description=what)
-
-
-def decoded(path: Path) -> Image.Image:
-    """The picture, decoded to its last row."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except Exception as error:  # PIL raises OSError, SyntaxError, ValueError, zlib.error, ... by format and damage
-        raise DataError(f"{path} cannot be decoded: {error}; replace the file or remove it") from error
-
-
-def size_of(path: Path) -> tuple[int, int]:
-    """Width and height of a picture that decodes."""
-    return decoded(path).size
-
-
 def _verify_class_folders(root: Path, split: str, decoder: Decoder) -> SplitSummary:
-    by_class = {name: list(_pictures(root / split / name)) for name in _check_class_folders(root / split)}
+    by_class = {name: list(pictures_under(root / split / name)) for name in class_folders(root / split)}
     paths = list(chain.from_iterable(by_class.values()))
     for _ in decoder.map(size_of, paths, split):
         pass
@@ -202,23 +212,17 @@ def _verify_class_folders(root: Path, split: str, decoder: Decoder) -> SplitSumm
 
 
 def _verify_masks(root: Path, split: str, most: int, decoder: Decoder) -> SplitSummary:
-    pictures, masks = (
-        {path.stem: path for path in _pictures(root / part / split)} for part in ("images", "annotations")
-    )
-    for ours, theirs, what in ((pictures, masks, "mask"), (masks, pictures, "picture")):
-        if alone := sorted(set(ours) - set(theirs)):
-            raise DataError(f"{ours[alone[0]]} has no {what} ({len(alone)} such files); expected {EXPECTED['ade20k']}")
-    names = sorted(pictures)
+    pictures, masks = zip(*pictures_with_masks(root / "images" / split, root / "annotations" / split), strict=True)
+    if alone := sorted(set(pictures_under(root / "annotations" / split)) - set(masks)):
+        raise DataError(f"{alone[0]} has no picture ({len(alone)} such files); expected {EXPECTED['ade20k']}")
     counts: Counter[int] = Counter()
-    sizes = list(decoder.map(size_of, [pictures[name] for name in names], f"{split} pictures"))
-    found = decoder.map(lambda path: _mask_values(path, most), [masks[name] for name in names], f"{split} masks")
-    for name, size, (mask_size, values) in zip(names, sizes, found, strict=True):
+    sizes = list(decoder.map(size_of, pictures, f"{split} pictures"))
+    found = decoder.map(lambda path: _mask_values(path, most), masks, f"{split} masks")
+    for mask, size, (mask_size, values) in zip(masks, sizes, found, strict=True):
         if size != mask_size:
-            raise DataError(
-                f"{masks[name]} is {mask_size[0]} x {mask_size[1]}, its picture {size[0]} x {size[1]} pixels"
-            )
+            raise DataError(f"{mask} is {mask_size[0]} x {mask_size[1]}, its picture {size[0]} x {size[1]} pixels")
         counts.update(values)
-    return SplitSummary(split, len(names), "pictures with it", {str(k): counts[k] for k in range(1, most + 1)})
+    return SplitSummary(split, len(pictures), "pictures with it", {str(k): counts[k] for k in range(1, most + 1)})
 
 
 def _mask_values(path: Path, most: int) -> tuple[tuple[int, int], list[int]]:

@@ -10,10 +10,11 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 
 import mixedae.registry  # noqa: F401
-from mixedae.datasets.fingerprint import files_under
 from mixedae.datasets.held_out import PARTS
+from mixedae.datasets.listing import pictures_under
 from mixedae.datasets.small_set import SmallSet, labels_of
-from mixedae.datasets.verify.layouts import IMAGE_SUFFIXES, Decoder, SplitSummary, size_of
+from mixedae.datasets.verify.decoding import Decoder, size_of
+from mixedae.datasets.verify.layouts import SplitSummary
 from mixedae.errors import ConfigError, DataError
 from mixedae.files import ROOT
 
@@ -108,9 +109,9 @@ def _names(dataset: SmallSet, where: str) -> list[str]:
 def _check_unlisted(root: Path, dataset: SmallSet, listed: set[str]) -> None:
     """Refuse pictures that lie among the listed ones and have no label."""
     folders = {Path(dataset.get_data_info(i)["img_path"]).relative_to(root).parts[0] for i in range(len(dataset))}
-    there = (path for folder in sorted(folders) for path in files_under(root / folder))
+    there = (path for folder in sorted(folders) for path in pictures_under(root / folder))
     known = {str(Path(name)) for name in listed}
-    unknown = [path for path in there if path.suffix.lower() in IMAGE_SUFFIXES and str(path) not in known]
+    unknown = [path for path in there if str(path) not in known]
     if unknown:
         raise DataError(f"{root}: {len(unknown)} pictures are in no list and have no label, such as {unknown[0]}")
 

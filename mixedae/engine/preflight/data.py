@@ -1,14 +1,15 @@
 """Datasets on disk against the config, before anything heavy is imported."""
 
-import os
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mixedae.datasets.held_out import part_config
+from mixedae.datasets.listing import PICTURE_SUFFIXES, pictures_under
+from mixedae.datasets.verify.layouts import class_folders, pictures_with_masks
 from mixedae.errors import DataError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")  # mmpretrain's CustomDataset
 CLASS_FOLDERS = ("CustomDataset", "ImageNet", "ImageNet21k", "PicturesInMemory")
 SEGMENTATION = ("BaseSegDataset", "ADE20KDataset")
 IMAGENET_CLASSES = 1000
@@ -93,7 +94,11 @@ def _check_dataset(dataset: Any, split: str) -> list[str] | None:
         if not any(path.is_file() for path in folder.rglob("*")):
             raise DataError(f"{split} data ({kind}): folder {folder} holds no file. {WHERE}")
     if kind in SEGMENTATION and not ann_file and {"img_path", "seg_map_path"} <= folders.keys():
-        _check_masks(dataset, split, folders["img_path"], folders["seg_map_path"])
+        suffixes = dataset.get("img_suffix", ".jpg"), dataset.get("seg_map_suffix", ".png")
+        try:
+            pictures_with_masks(folders["img_path"], folders["seg_map_path"], *suffixes)
+        except DataError as error:
+            raise DataError(f"{split} data: {error}") from None
     if kind in CLASS_FOLDERS and not ann_file and dataset.get("with_label", True) and len(folders) == 1:
         return _check_classes(dataset, split, kind, next(iter(folders.values())))
     return None
@@ -106,50 +111,30 @@ def _check_one_batch(loader: Any) -> None:
     if kind not in CLASS_FOLDERS or dataset.get("ann_file") or not isinstance(dataset.get("data_prefix", ""), str):
         return
     folder = Path(dataset.get("data_root") or "") / (dataset.get("data_prefix") or dataset.get("split") or "")
-    suffixes = tuple(dataset.get("extensions") or IMAGE_SUFFIXES)
-    batch, count = loader["batch_size"], 0
-    for _, _, names in os.walk(folder):
-        count += sum(name.lower().endswith(suffixes) for name in names)
-        if count >= batch:
-            return
-    raise DataError(
-        f"train data: {count} pictures in {folder}, fewer than one batch of {batch}; with drop_last an epoch would be "
-        "empty. Set a smaller train_dataloader.batch_size"
-    )
+    batch = loader["batch_size"]
+    count = sum(1 for _ in islice(pictures_under(folder, _suffixes(dataset)), batch))
+    if count < batch:
+        raise DataError(
+            f"train data: {count} pictures in {folder}, fewer than one batch of {batch}; with drop_last an epoch would "
+            "be empty. Set a smaller train_dataloader.batch_size"
+        )
 
 
 def _check_classes(dataset: Any, split: str, kind: str, folder: Path) -> list[str]:
-    suffixes = tuple(dataset.get("extensions") or IMAGE_SUFFIXES)
-    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
-    empty = [name for name in classes if not _has_picture(folder / name, suffixes)]
-    if empty:
-        raise DataError(
-            f"{split} data: {len(empty)} of {len(classes)} classes in {folder} are empty ({', '.join(empty[:5])}); "
-            "expected at least one picture in each"
-        )
+    """Class folders with a picture in each, and as many as the config names."""
+    try:
+        classes = class_folders(folder, _suffixes(dataset))
+    except DataError as error:
+        raise DataError(f"{split} data: {error}") from None
     given = (dataset.get("metainfo") or {}).get("classes")
-    expected = len(given) if given else IMAGENET_CLASSES if kind == "ImageNet" else None
-    if not classes or (expected is not None and len(classes) != expected):
+    expected = len(given) if given else IMAGENET_CLASSES if kind == "ImageNet" else len(classes)
+    if len(classes) != expected:
         raise DataError(
-            f"{split} data: {len(classes)} class folders in {folder}; expected "
-            f"{expected if expected is not None else 'at least one'}, each with that class's pictures"
+            f"{split} data: {len(classes)} class folders in {folder}; expected {expected}, each with that class's "
+            "pictures"
         )
     return classes
 
 
-def _has_picture(folder: Path, suffixes: tuple[str, ...]) -> bool:
-    return any(name.lower().endswith(suffixes) for _, _, names in os.walk(folder) for name in names)
-
-
-def _check_masks(dataset: Any, split: str, images: Path, masks: Path) -> None:
-    suffix, mask_suffix = dataset.get("img_suffix", ".jpg"), dataset.get("seg_map_suffix", ".png")
-    stems = {str(path.relative_to(images)).removesuffix(suffix) for path in images.rglob(f"*{suffix}")}
-    found = {str(path.relative_to(masks)).removesuffix(mask_suffix) for path in masks.rglob(f"*{mask_suffix}")}
-    lacking = sorted(stems - found)
-    if not stems:
-        raise DataError(f"{split} data: no *{suffix} in {images}; is img_suffix right?")
-    if lacking:
-        raise DataError(
-            f"{split} data: {len(lacking)} of {len(stems)} pictures in {images} have no mask in {masks} "
-            f"(such as {lacking[0]}{mask_suffix})"
-        )
+def _suffixes(dataset: Any) -> tuple[str, ...]:
+    return tuple(suffix.lower() for suffix in dataset.get("extensions") or PICTURE_SUFFIXES)

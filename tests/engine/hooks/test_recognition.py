@@ -12,15 +12,13 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
-from torch import nn
 
-from mixedae.analysis.measures.recognition import logged, recognition
-from mixedae.engine.hooks.recognition import chance_level, evaluating, recognition_by_layer
+from mixedae.analysis.measures.recognition import logged
 from mixedae.errors import ConfigError
 from mixedae.files import ROOT
+from mixedae.models.recognition import recognition_by_layer
 from mixedae.ops import patchify, sample_sources
 from tests.engine.hooks.recognition_run import EPOCHS, IMAGES, MODEL, ToyImages, config
-from tests.models.conftest import build
 
 HOOK = dict(type="mixedae.RecognitionHook", num_images=6)
 
@@ -108,86 +106,3 @@ def test_two_processes_end_with_equal_weights_and_one_log(tmp_path: Path) -> Non
     assert [code for _, code in outputs] == [0, 0], outputs
     assert (tmp_path / "sum_0").read_text() == (tmp_path / "sum_1").read_text()
     assert list(logged(tmp_path)) == list(range(1, EPOCHS + 1))
-
-
-def test_evaluating_leaves_no_trace() -> None:
-    module = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 3))
-    module.train()
-    module[1].eval()
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    state = torch.get_rng_state()
-    with pytest.raises(ZeroDivisionError), evaluating(module):
-        assert not torch.is_grad_enabled() and not module[0].training
-        module(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))
-        raise ZeroDivisionError
-    assert [part.training for part in module] == [True, False, True] and module.training and torch.is_grad_enabled()
-    assert torch.equal(torch.get_rng_state(), state)
-    assert all(torch.equal(module.state_dict()[name], value) for name, value in before.items())
-
-
-@pytest.mark.parametrize("cls_in_pool", [True, False])
-def test_the_oracle_recognises_everything(cls_in_pool: bool) -> None:
-    torch.manual_seed(0)
-    images = torch.randn(8, 3, 16, 16)
-    accuracy, chance = recognition(build("MixedAE", backbone=dict(attention="oracle", cls_in_pool=cls_in_pool)), images)
-    assert accuracy.shape == (3, 4) and (accuracy == 1).all()
-    assert chance == pytest.approx(3 / 15)
-    one = torch.tensor([[0] * 7 + [1] * 5 + [2] * 3 + [3]])  # a query of n patches meets n - 1 of 15
-    assert chance_level(one) == pytest.approx(sum(n * (n - 1) / 15 for n in (7, 5, 3, 1)) / 16)
-
-
-def test_accuracy_by_loops_in_every_layer() -> None:
-    """Each layer's K = 4 highest scores, counted by hand from its own queries and keys; also in the plain first."""
-    torch.manual_seed(1)
-    model = build("MixedAE", backbone=dict(cls_in_pool=False), segment_embedding="none")
-    patches = patchify(torch.randn(8, 3, 16, 16), 4)
-    sources = sample_sources(2, 16, 4, generator=torch.Generator().manual_seed(3))
-    found = recognition_by_layer(model, patches, sources)
-    inputs: list[torch.Tensor] = []
-    for layer in model.backbone.layers:
-        layer.ln1.register_forward_hook(lambda module, args, out: inputs.append(out.detach()))
-    with torch.no_grad():
-        model.encode_mixed(patches, sources)
-    for i, layer in enumerate(model.backbone.layers):
-        q, k, _ = model.backbone.project(layer.attn, inputs[i])
-        for head in range(4):
-            hits = total = 0
-            for m in range(2):
-                for query in range(16):
-                    scores = [(float(q[m, head, 1 + query] @ k[m, head, 1 + key]), key) for key in range(16)]
-                    for _, key in sorted(scores, reverse=True)[:4]:
-                        if key != query:
-                            total += 1
-                            hits += int(sources[m, key] == sources[m, query])
-            assert found[i, head].item() == pytest.approx(hits / total)
-
-
-def test_attention_that_knows_nothing_is_at_chance() -> None:
-    """Without segments and with noise for pixels, initial weights choose by position, and sources do not follow it."""
-    torch.manual_seed(2)
-    model = build("MixedAE", backbone=dict(img_size=32, cls_in_pool=False), segment_embedding="none")
-    accuracy, chance = recognition(model, torch.randn(256, 3, 32, 32))
-    assert chance == pytest.approx(15 / 63)
-    assert abs(accuracy.mean() - chance) < 0.02
-
-
-def test_parts_do_not_change_the_mean() -> None:
-    torch.manual_seed(3)
-    model = build("MixedAE", mode="full")
-    images = torch.randn(IMAGES + 1, 3, 16, 16)  # the last one has no group
-    whole, _ = recognition(model, images, groups=100)
-    parts, _ = recognition(model, images, groups=3)
-    # the share is of all kept keys; parts are weighted by mixed samples, which differ in kept keys through [CLS] alone
-    assert abs(whole - parts).max() < 0.02
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_gives_the_cpus_accuracy() -> None:
-    torch.manual_seed(4)
-    model = build("MixedAE")
-    patches = patchify(torch.randn(16, 3, 16, 16), 4)
-    sources = sample_sources(4, 16, 4, generator=torch.Generator().manual_seed(0))
-    expected = recognition_by_layer(model, patches, sources)
-    found = recognition_by_layer(model.cuda(), patches.cuda(), sources.cuda())
-    torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=0.01)  # near ties may fall the other way

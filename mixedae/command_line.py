@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from mixedae.errors import ConfigError, LauncherError, MixedAEError
 from mixedae.launchers import LAUNCHERS
+from mixedae.options import BASE_LR
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -126,7 +127,7 @@ def check_options(options: dict, keys: set[str]) -> None:
     """
     for option in options:
         first = option.split(".")[0]
-        if first in RUNNER_KEYS:
+        if first in RUNNER_KEYS or (option == BASE_LR and first in keys):
             continue
         if first in keys:
             raise ConfigError(

@@ -9,9 +9,8 @@ from typing import Any
 from mixedae.benchmark.plan.cards import DataPart
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.launch import LAUNCH, Launch
-from mixedae.benchmark.plan.recipe import Recipe, read_config, recipe_of
+from mixedae.benchmark.plan.recipe import Recipe, Variant, read_config, recipe_of
 from mixedae.benchmark.plan.suites import Suite
-from mixedae.benchmark.plan.variants import Variant
 from mixedae.benchmark.store.choosing import chosen_cell, obstacle, point_of
 from mixedae.benchmark.store.data_roots import DataRoots, variable
 from mixedae.benchmark.store.results import Identity, read_result

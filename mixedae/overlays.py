@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixedae.errors import ConfigError
+from mixedae.options import BASE_LR
 from mixedae.wording import nearest
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def check_options(options: dict, keys: set[str]) -> None:
     """
     for option in options:
         first = option.split(".")[0]
-        if first in RUNNER_KEYS:
+        if first in RUNNER_KEYS or (option == BASE_LR and first in keys):
             continue
         if first in keys:
             raise ConfigError(

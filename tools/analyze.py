@@ -77,7 +77,12 @@ def parser() -> argparse.ArgumentParser:
     information.add_argument("--num-images", type=int, default=512, help="at most so many (default: 512)")
 
     cost = commands.add_parser("cost", parents=[out], help="parameters, FLOPs, activations, predicted GPU-days")
-    cost.add_argument("configs", nargs="*", type=Path, help="configs or folders (default: mm_configs/pretrain)")
+    cost.add_argument(
+        "configs",
+        nargs="*",
+        type=Path,
+        help="configs, folders, suites (default: mm_configs/pretrain and the ablations)",
+    )
     return top
 
 

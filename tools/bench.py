@@ -14,7 +14,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line; nothing heavy is imported for it."""
     top = argparse.ArgumentParser(prog="bench.py", description=__doc__.splitlines()[0])
     commands = top.add_subparsers(dest="command", required=True)
-    commands.add_parser("ls", help="list suites and tasks")
+    listing = commands.add_parser("ls", help="list suites and tasks, or the rows of one suite")
+    listing.add_argument("suite", nargs="?", help="print the command that trains each of its rows by hand")
 
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("suite", help="path of a suite, or the name of one of mm_configs/benchmark/suites")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mixedae.command_line import argument_parser, import_library, read_config, run
 from mixedae.errors import ConfigError, LauncherError
+from mixedae.options import merge_options
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -36,7 +37,7 @@ def main() -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
-    cfg.merge_from_dict(args.cfg_options or {})
+    merge_options(cfg, args.cfg_options or {}, args.config)
     check_device(cfg)
 
     from mmengine.registry import RUNNERS

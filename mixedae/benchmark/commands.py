@@ -1,5 +1,6 @@
 """What ``tools/bench.py`` does: each command takes parsed arguments and returns an exit status."""
 
+import shlex
 from argparse import Namespace
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from mixedae.benchmark.store.settings import Request
 from mixedae.benchmark.store.survey import Survey
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.errors import ConfigError
+from mixedae.files import ROOT
 
 
 def find_suite(name: str) -> Path:
@@ -88,7 +90,9 @@ def parse_launch(args: Namespace) -> Launch | None:
 
 
 def do_ls(args: Namespace, console: Console) -> int:
-    """List the project's suites and tasks."""
+    """List the project's suites and tasks, or the rows of one suite."""
+    if args.suite:
+        return _list_rows(load_suite(find_suite(args.suite)), console)
     suites, tasks = Table("suite", "compares", "tasks", "seeds", box=None), Table("task", "measures", "data", box=None)
     for path in sorted((BENCHMARK / "suites").glob("*.yaml")):
         suite = load_suite(path)
@@ -99,6 +103,19 @@ def do_ls(args: Namespace, console: Console) -> int:
         metrics = ", ".join(metric.name for metric in card.metrics)
         tasks.add_row(*map(Text, (card.name, metrics, f"{card.dataset} ({card.data.name})")))
     console.print(suites, "", tasks, sep="\n")
+    return 0
+
+
+def _list_rows(suite: Suite, console: Console) -> int:
+    """Print each row of a suite and, of a pre-training, the command that trains it by hand."""
+    for name, row in suite.pretrainings.items():
+        console.print(f"{name}: {suite.title_of(name)}", markup=False, highlight=False, soft_wrap=True)
+        what = row.checkpoint or "random initialisation"
+        if row.config:
+            variant = suite.variant_of(Cell(name, None, suite.seeds[0]), None)
+            folder = f"work_dirs/by_hand/{suite.name}/{name}"
+            what = shlex.join(["python", *variant.command(ROOT / row.config, folder)])
+        console.print(f"    {what}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -1,6 +1,10 @@
 """What is wrong with a suite, before anything runs."""
 
+import contextlib
+import io
+
 from mixedae.benchmark.plan.cells import Cell
+from mixedae.benchmark.plan.recipe import Recipe
 from mixedae.benchmark.store.data_roots import data_parts
 from mixedae.benchmark.store.survey import Survey
 from mixedae.benchmark.store.workspace import Workspace
@@ -13,22 +17,31 @@ def problems_of(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
 
 
 def check_recipes(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
-    """Configs that are absent or do not resolve, overlays and keys that they do not have."""
+    """Configs that are absent or do not resolve, overlays and keys that they do not have, or their classes refuse."""
     problems: dict[str, MixedAEError] = {}
     survey = Survey(workspace)
-    for variant in {survey.variant(cell): None for cell in cells}:
+    for cell in {survey.variant(cell): cell for cell in reversed(cells)}.values():
         try:
-            workspace.recipe(variant)
+            _check_added(survey.recipe(cell))
         except MixedAEError as error:
-            problem = type(error)(f"{_user(workspace, variant.config)}: {error}")
-            problems.setdefault(str(problem), problem)
+            user = f"task `{cell.task}`" if cell.task else f"pre-training `{cell.pretraining}`"
+            problems[str(error)] = type(error)(f"{user}: {error}")
     return list(problems.values())
 
 
-def _user(workspace: Workspace, config: str) -> str:
-    """Who names a config: a task or a pre-training of the suite."""
-    cells = [cell for cell in workspace.cells if workspace.suite.config_of(cell) == config]
-    return f"task `{cells[0].task}`" if cells and cells[0].task else f"pre-training `{cells[0].pretraining}`"
+def _check_added(recipe: Recipe) -> None:
+    """Ask the classes whether they accept the options that the config leaves out; torch is imported for nothing else.
+
+    Raises:
+        ConfigError: one does not; the message has the nearest key that it accepts.
+    """
+    if recipe.added:
+        with contextlib.redirect_stdout(io.StringIO()):  # imports print which optional packages are not here
+            from mixedae.engine.preflight.keys import check_keys
+
+            for option, kind in recipe.added:
+                path, _, key = option.rpartition(".")
+                check_keys(path, kind, [key])
 
 
 def check_checkpoints(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from mixedae.analysis.figures import COLOURS, in_house_style, new_figure, save, write_data
 from mixedae.analysis.measures.cost import (
+    ABLATIONS,
     PRETRAIN,
     REFERENCE,
     StepCost,
@@ -34,11 +35,11 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
     """Count every config; write cost.png, cost.csv and cost.json.
 
     Args:
-        args: configs, out.
+        args: configs (files, folders, suites), out.
         console: for the summary.
     """
     published = load_published(BENCHMARK / "published.yaml")
-    (reference,) = pretraining_configs([PRETRAIN / REFERENCE]).values()
+    (reference,) = pretraining_configs([PRETRAIN / f"{REFERENCE}.py"]).values()
     scale = gpu_days(published, published_row(reference))
     if scale is None:
         raise ConfigError(f"{BENCHMARK}/published.yaml has no GPU-days for {REFERENCE}")
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
 
     base, base_epochs = cost_of(reference), reference.train_cfg.max_epochs
     rows: list[dict[str, Any]] = []
-    configs = pretraining_configs(args.configs or [PRETRAIN])
+    configs = pretraining_configs(args.configs or [PRETRAIN, *ABLATIONS])
     for name, cfg in track(
         configs.items(), "counting", console=console, transient=True, disable=not console.is_terminal
     ):

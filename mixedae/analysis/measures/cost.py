@@ -20,25 +20,29 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 
 import mixedae.ops  # registers the operators of TopK attention
 import mixedae.registry  # noqa: F401  # makes mmengine know the scope
+from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.published import Published, PublishedRef
-from mixedae.benchmark.plan.suites import BENCHMARK
+from mixedae.benchmark.plan.suites import BENCHMARK, load_suite
 from mixedae.errors import ConfigError
+from mixedae.files import ROOT
 from mixedae.registry import MODELS
 
-REFERENCE = "mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py"
+REFERENCE = "mae_vit-base-p16_8xb512-amp-coslr-300e_in1k"
 """The config whose published GPU-days all predictions are scaled from."""
 
 PRETRAIN = BENCHMARK.parent / "pretrain"
 
+ABLATIONS = [BENCHMARK / "suites" / f"{name}.yaml" for name in ("ablation", "ablation_open", "ablation_mae")]
+
 ROWS = {
     REFERENCE: ("mixedae_table1", "MAE"),
-    "mixedae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py": ("mixedae_table1", "MixedAE"),
-    "mixedae-full_vit-base-p16_8xb128-amp-coslr-300e_in1k.py": ("mixedae_table1", "MixedAE-Full"),
-    "mixedae-full-light_vit-base-p16_8xb128-amp-coslr-300e_in1k.py": ("mixedae_table1", "MixedAE-Full*"),
-    "ablation/mixedae_plain_no-contrast.py": ("mixedae_table3a", "r = 0.25"),
-    "ablation/mixedae_plain_no-contrast_r-0.5.py": ("mixedae_table3a", "r = 0.5"),
+    "mixedae_vit-base-p16_8xb512-amp-coslr-300e_in1k": ("mixedae_table1", "MixedAE"),
+    "mixedae-full_vit-base-p16_8xb128-amp-coslr-300e_in1k": ("mixedae_table1", "MixedAE-Full"),
+    "mixedae-full-light_vit-base-p16_8xb128-amp-coslr-300e_in1k": ("mixedae_table1", "MixedAE-Full*"),
+    "ablation/neither": ("mixedae_table3a", "r = 0.25"),
+    "ablation/neither_r50": ("mixedae_table3a", "r = 0.5"),
 }
-"""Recipe to table and row of mm_configs/benchmark/published.yaml."""
+"""Recipe, named as in :func:`pretraining_configs`, to table and row of mm_configs/benchmark/published.yaml."""
 
 
 @dataclass(frozen=True)
@@ -137,15 +141,17 @@ def published_row(cfg: Config) -> PublishedRef | None:
     Returns:
         The row at the config's epochs, which the table may lack; None if no row has this model.
     """
-    for file, (table, method) in ROWS.items():
-        if _model(file) == cfg.model.to_dict():
+    for name, (table, method) in ROWS.items():
+        if _model(name) == cfg.model.to_dict():
             return PublishedRef(table=table, method=method, epochs=cfg.train_cfg.max_epochs)
     return None
 
 
 @cache
-def _model(file: str) -> dict[str, Any]:
-    model: dict[str, Any] = Config.fromfile(PRETRAIN / file).model.to_dict()
+def _model(name: str) -> dict[str, Any]:
+    suite, _, row = name.rpartition("/")
+    file = BENCHMARK / "suites" / f"{suite}.yaml" if suite else PRETRAIN / f"{row}.py"
+    model: dict[str, Any] = pretraining_configs([file])[name].model.to_dict()
     return model
 
 
@@ -163,13 +169,13 @@ def gpu_days(published: Published, ref: PublishedRef | None) -> float | None:
 
 
 def pretraining_configs(paths: list[Path]) -> dict[str, Config]:
-    """Read configs, or all below folders, that build a MAE or MixedAE.
+    """Read configs that build a MAE or MixedAE.
 
     Args:
-        paths: files and folders.
+        paths: config files, folders (all configs below them), and suites (``.yaml``: the config of each row).
 
     Returns:
-        Name (without .py) to config.
+        Name to config: a file's is its own without .py, that of a row with options is ``suite/row``.
 
     Raises:
         ConfigError: no such file, or nothing to count.
@@ -179,13 +185,26 @@ def pretraining_configs(paths: list[Path]) -> dict[str, Config]:
         if not path.exists():
             raise ConfigError(f"no config {path}; the recipes are in mm_configs/pretrain")
         files += sorted(path.rglob("*.py"), key=_natural) if path.is_dir() else [path]
-    configs = {file.stem: Config.fromfile(file) for file in files}
+    configs: dict[str, Config] = {}
+    for file in files:
+        configs |= _rows(file) if file.suffix == ".yaml" else {file.stem: Config.fromfile(file)}
     configs = {
         name: cfg for name, cfg in configs.items() if cfg.get("model", {}).get("type", "").startswith("mixedae.M")
     }
     if not configs:
         raise ConfigError(f"{', '.join(map(str, paths))}: no config of a pre-training (mixedae.MAE, mixedae.MixedAE)")
     return configs
+
+
+def _rows(suite: Path) -> dict[str, Config]:
+    """The pre-trainings of a suite; a row without options is its config file and has its name."""
+    plan, found = load_suite(suite), {}
+    read = cache(Config.fromfile)
+    for row, pretraining in plan.pretrainings.items():
+        if pretraining.config is not None:
+            variant, path = plan.variant_of(Cell(row, None, plan.seeds[0]), None), ROOT / pretraining.config
+            found[f"{plan.name}/{row}" if variant.options else path.stem] = variant.merge(read(path), path)[0]
+    return found
 
 
 def _natural(path: Path) -> list[str | int]:

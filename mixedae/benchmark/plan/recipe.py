@@ -1,5 +1,6 @@
-"""A config as content: resolved, with everything left out that does not move a number, and hashed."""
+"""What a cell trains: a config, what is changed of it, and the hash of all that can move a number."""
 
+import copy
 import hashlib
 import json
 import os
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixedae.benchmark.plan.variants import Variant
 from mixedae.errors import ConfigError
-from mixedae.overlays import overlays_of
+from mixedae.options import BASE_LR, as_arguments, merge_options
+from mixedae.overlays import merge_overlays, overlays_of
+from mixedae.wording import nearest
 
 DATA_PREFIX = "MIXEDAE_DATA_"
 # Keys that say where a run lands, what it prints or what the harness sets itself, and so are no part of the recipe.
@@ -28,6 +30,78 @@ NOT_RECIPE = (
 )
 # Hooks that only write down what a run does. Adding one to the configs makes no cell stale.
 WATCHING_HOOKS = ("mixedae.OutcomesHook", "mixedae.RecognitionHook")
+OWN_TYPES = "mixedae."  # the types whose keys `bench.py validate` knows
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A config and what is changed of it.
+
+    Attributes:
+        config: relative to the repository's root.
+        overlays: variables of the config that are merged over it, in order.
+        options: key of the config to value, merged last.
+    """
+
+    config: str
+    overlays: tuple[str, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def merge(self, config: Any, path: Path) -> tuple[Any, dict[str, str]]:
+        """The config with all of it.
+
+        Args:
+            config: an mmengine Config, which is not changed.
+            path: the config's, for messages.
+
+        Returns:
+            The merged config, and those options that the config leaves out: each with the type that must accept it.
+
+        Raises:
+            ConfigError: no such overlay, no such key, or a value that a command line cannot give.
+        """
+        merged = copy.deepcopy(config)
+        merge_overlays(merged, self.overlays, path)
+        options = dict(self.options)
+        as_arguments(options, path)  # what runs a cell is a command line
+        added = {key: kind for key in options if (kind := _added_to(merged, key, path))}
+        merge_options(merged, options, path)
+        return merged, added
+
+    def command(self, path: Path, work_dir: str) -> tuple[str, ...]:
+        """What trains it by hand, in the repository's root.
+
+        Args:
+            path: the config's, for messages.
+            work_dir: where the run lands.
+        """
+        overlays = [word for name in self.overlays for word in ("--overlay", name)]
+        words = as_arguments(dict(self.options), path)
+        start = ("tools/train.py", self.config, "--work-dir", work_dir)
+        return (*start, *overlays, *(["--cfg-options", *words] if words else []))
+
+
+def _added_to(config: Any, key: str, path: Path) -> str | None:
+    """The type to which an option adds a key; None if the config has the key.
+
+    A key may only be added to one of this project's types: its class says, before any training, which keys it accepts.
+
+    Raises:
+        ConfigError: merged over the config, the key would change nothing.
+    """
+    if key == BASE_LR:
+        return None
+    node, parts = config, key.split(".")
+    for depth, part in enumerate(parts, 1):
+        try:
+            node = node[int(part)] if isinstance(node, list | tuple) else node[part]
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError):
+            kind = str(node.get("type")) if isinstance(node, dict) else ""
+            if depth == len(parts) and kind.startswith(OWN_TYPES):
+                return kind
+            hint = nearest(part, map(str, node)) if isinstance(node, dict) else f"found {node!r} in its place"
+            raise ConfigError(f"config {path} has no `{key}`: `{part}` is not there; {hint}") from None
+    return None
 
 
 @dataclass(frozen=True)
@@ -44,6 +118,7 @@ class Recipe:
         validates: whether it has a validation.
         saves: whether it saves checkpoints.
         options: key of the config to value, what its variant sets.
+        added: those of the options that the config leaves out, each with the type that must accept it.
         accumulate_to: the batch that the run accumulates to, on any number of processes; None: it does not.
     """
 
@@ -56,6 +131,7 @@ class Recipe:
     validates: bool = False
     saves: bool = False
     options: tuple[tuple[str, Any], ...] = ()
+    added: tuple[tuple[str, str], ...] = ()
     accumulate_to: int | None = None
 
     def effective_batch(self, processes: int) -> int:
@@ -151,10 +227,10 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
     Raises:
         ConfigError: the variant does not fit the config, or the config has no train_dataloader.
     """
-    options: dict[str, Any] = {}
+    added: dict[str, str] = {}
     variables = overlays_of(config)
     if variant is not None:
-        config, options = variant.merge(config, path)
+        config, added = variant.merge(config, path)
     tree = config.to_dict()
     loader, wrapper = tree.get("train_dataloader"), tree.get("optim_wrapper")
     if not isinstance(loader, dict) or "batch_size" not in loader or not isinstance(wrapper, dict):
@@ -175,6 +251,7 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
         iterations=(tree.get("train_cfg") or {}).get("max_iters"),
         validates=bool(tree.get("val_dataloader")),
         saves=bool((tree.get("default_hooks") or {}).get("checkpoint")),
-        options=tuple(options.items()),
+        options=variant.options if variant else (),
+        added=tuple(added.items()),
         accumulate_to=scaling["base_batch_size"] if accumulates else None,
     )

@@ -10,15 +10,17 @@ from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, model_val
 from mixedae.benchmark.plan.cards import DataPart, Metric, Name, TaskCard, load_card
 from mixedae.benchmark.plan.cells import Cell, matching
 from mixedae.benchmark.plan.published import Published, PublishedRef, load_published
+from mixedae.benchmark.plan.recipe import Variant
 from mixedae.benchmark.plan.schema import Strict, load_yaml
 from mixedae.benchmark.plan.search import Search
-from mixedae.benchmark.plan.variants import Variant
 from mixedae.errors import ConfigError
 from mixedae.files import ROOT
 from mixedae.wording import nearest
 
 BENCHMARK = ROOT / "mm_configs" / "benchmark"
 RANDOM = "random"  # the checkpoint argument of the explicit random baseline
+
+Scalar = bool | int | float | str | None
 
 
 class Pretraining(Strict):
@@ -27,6 +29,8 @@ class Pretraining(Strict):
     Attributes:
         title: what the table prints; default: the name.
         config: pre-training config, relative to the repository's root.
+        options: key of that config (``model.mask_ratio``) to its value in this row. ``base_lr`` sets the learning rate
+            that follows from it. A key may be one that the config leaves out and its class accepts.
         checkpoint: instead of a config: a file, relative to the repository's root, in any format that loads.
         random: True instead of a config: a randomly initialised backbone.
         overlays: variables of the tasks' recipes that are merged over them for this row (another backbone).
@@ -36,6 +40,7 @@ class Pretraining(Strict):
 
     title: str | None = None
     config: str | None = None
+    options: dict[str, Scalar | tuple[Scalar, ...]] = {}
     checkpoint: str | None = None
     random: bool = False
     overlays: tuple[str, ...] = ()
@@ -46,6 +51,8 @@ class Pretraining(Strict):
     def _one_of(self) -> "Pretraining":
         if [self.config is not None, self.checkpoint is not None, self.random].count(True) != 1:
             raise ConfigError("give either `config: PATH`, `checkpoint: PATH` or `random: true`")
+        if self.options and self.config is None:
+            raise ConfigError("options change a `config: PATH`, and the row has none")
         return self
 
 
@@ -182,7 +189,7 @@ class Suite(Strict):
                 TypeAdapter(Name).validate_python(name)
             except ValidationError:
                 raise ConfigError(f"--checkpoint {name}: a row's name has small letters, digits, - and _") from None
-            source = {"config": None, "random": False, "checkpoint": str(file)}
+            source: dict[str, Any] = {"config": None, "options": {}, "random": False, "checkpoint": str(file)}
             rows[name] = rows[name].model_copy(update=source) if name in rows else Pretraining(checkpoint=str(file))
         return self.model_copy(update={"pretrainings": rows})
 
@@ -205,10 +212,10 @@ class Suite(Strict):
             point: which point of its search; None without a search, or where it is not known yet.
         """
         if cell.task is None:
-            return Variant(self.config_of(cell))
+            return Variant(self.config_of(cell), options=tuple(self.pretrainings[cell.pretraining].options.items()))
         search = self.search_of(cell.task)
         overlays = (*self.cards[cell.task].overlays, *self.overlays, *self.pretrainings[cell.pretraining].overlays)
-        options = {}
+        options: dict[str, Any] = {}
         if search is not None:
             overlays += (search.overlay,) if search.overlay and cell.point else ()
             options = search.points[point] if point else {}

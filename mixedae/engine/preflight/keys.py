@@ -1,7 +1,7 @@
 """Unknown keys in the configs of this project's types, told with the nearest known key."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mmengine.registry import Registry
@@ -24,11 +24,24 @@ def check_known_keys(cfg: Any) -> None:
     """
     for path, node in walk(cfg):
         kind = node.get("type")
-        if not (isinstance(kind, str) and kind.startswith(f"{mixedae.registry.SCOPE}.")):
-            continue
-        known = set(arguments(registered(kind, path)))
-        for key in node.keys() - known - TAKEN_BY_MMENGINE:
-            raise ConfigError(f"{path or 'the config'} ({kind}) has the unknown key `{key}`; {nearest(key, known)}")
+        if isinstance(kind, str) and kind.startswith(f"{mixedae.registry.SCOPE}."):
+            check_keys(path, kind, node.keys())
+
+
+def check_keys(path: str, kind: str, keys: Iterable[str]) -> None:
+    """Compare keys with the arguments of one of this project's types.
+
+    Args:
+        path: where the type is named, for the message.
+        kind: such as ``mixedae.MixedAE``.
+        keys: of its config.
+
+    Raises:
+        ConfigError: unknown type or key.
+    """
+    known = set(arguments(registered(kind, path)))
+    for key in set(keys) - known - TAKEN_BY_MMENGINE:
+        raise ConfigError(f"{path or 'the config'} ({kind}) has the unknown key `{key}`; {nearest(key, known)}")
 
 
 def walk(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:

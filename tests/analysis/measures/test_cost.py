@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mixedae.analysis.measures.cost import gpu_days, pretraining_configs, published_row, step_cost
+from mixedae.analysis.measures.cost import ABLATIONS, gpu_days, pretraining_configs, published_row, step_cost
 from mixedae.benchmark.plan.published import load_published
 from mixedae.errors import ConfigError
 from mixedae.files import ROOT
@@ -114,7 +114,7 @@ ARCH = dict(embed_dims=D, num_layers=LAYERS, num_heads=H, feedforward_channels=F
 
 def test_the_configs_of_the_paper_meet_their_rows() -> None:
     published = load_published(ROOT / "mm_configs/benchmark/published.yaml")
-    configs = pretraining_configs([ROOT / "mm_configs/pretrain"])
+    configs = pretraining_configs([ROOT / "mm_configs/pretrain", *ABLATIONS])
     days = {name: gpu_days(published, published_row(cfg)) for name, cfg in configs.items()}
     recipe = "{}_vit-base-p16_8xb{}-amp-coslr-{}e_in1k"
     for method, batch, epochs, expected in (
@@ -123,12 +123,12 @@ def test_the_configs_of_the_paper_meet_their_rows() -> None:
         ("mixedae-full-light", 128, 300, 30.8), ("mixedae-full", 128, 300, 62.3),
     ):  # fmt: skip
         assert days[recipe.format(method, batch, epochs)] == expected
-    assert days["mixedae_plain_no-contrast"] == 16.9 and days["mixedae_plain_no-contrast_r-0.5"] == 21.0
+    assert days["ablation/neither"] == 16.9 and days["ablation/neither_r50"] == 21.0
     assert days["mixedae"] == 16.9  # the ablations' learning rate, the same model
     for other in (
-        "mixedae_segments-none",
-        "mae_mask-0.5",
-        "mixedae_r-0.5",
+        "ablation_open/segments_none",
+        "ablation_mae/mask_50",
+        "ablation_open/r50",
         "mae_vit-large-p16_8xb512-amp-coslr-300e_in1k",
     ):
         assert days[other] is None, other

@@ -7,9 +7,8 @@ import pytest
 
 import mixedae.benchmark.store.workspace
 from mixedae.benchmark.plan.cards import HELD_OUT
-from mixedae.benchmark.plan.recipe import read_config
+from mixedae.benchmark.plan.recipe import Variant, read_config
 from mixedae.benchmark.plan.suites import BENCHMARK, load_suite
-from mixedae.benchmark.plan.variants import Variant
 from mixedae.benchmark.store.settings import Request
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.benchmark.validate import check_recipes

@@ -96,7 +96,10 @@ def test_the_card_says_what_a_search_chooses_on(tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         ({"overlay": "selektion"}, "task `cls`: .*has no overlay `selektion`; did you mean `selection`"),
-        ({"keys": KEYS | {"optim_wrapper.optimiser.lr": "lr"}}, "has no `optim_wrapper.optimiser.lr`.*type, optimizer"),
+        (
+            {"keys": KEYS | {"optim_wrapper.optimiser.lr": "lr"}},
+            "has no `optim_wrapper.optimiser.lr`.*did you mean `optimizer`",
+        ),
     ],
 )
 def test_what_the_recipe_does_not_have_is_found_before_anything_runs(

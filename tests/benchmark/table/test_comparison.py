@@ -9,9 +9,8 @@ import yaml
 from mixedae.benchmark.commands import find_suite
 from mixedae.benchmark.plan.cards import load_card
 from mixedae.benchmark.plan.cells import Cell, matching
-from mixedae.benchmark.plan.recipe import Recipe, limit_options, read_config, recipe_of, resolve
+from mixedae.benchmark.plan.recipe import Recipe, Variant, limit_options, read_config, recipe_of, resolve
 from mixedae.benchmark.plan.suites import load_suite
-from mixedae.benchmark.plan.variants import Variant
 from mixedae.benchmark.store.results import read_result
 from mixedae.benchmark.store.settings import Request
 from mixedae.benchmark.store.survey import Survey

@@ -1,8 +1,0 @@
-"""Homologous attention only.
-
-suites/mini_ablation.yaml
-"""
-
-_base_ = "../mixedae_vit-mini-p8_1xb64-coslr-15e_mini.py"
-
-model = dict(head=dict(contrastive_weight=0.0))

@@ -1,7 +1,0 @@
-"""MAE, 15 epochs, learning rate 2e-3, half of the patches masked: suites/mini_tuning.yaml."""
-
-_base_ = "../mae_vit-mini-p8_1xb64-coslr-15e_mini.py"
-
-base_lr = 8e-3
-optim_wrapper = dict(optimizer=dict(lr=base_lr * _base_.batch_size / _base_.base_lr_images))
-model = dict(mask_ratio=0.5)

@@ -1,6 +1,0 @@
-"""MixedAE, 15 epochs, learning rate 1e-3: suites/mini_tuning.yaml."""
-
-_base_ = "../mixedae_vit-mini-p8_1xb64-coslr-15e_mini.py"
-
-base_lr = 4e-3
-optim_wrapper = dict(optimizer=dict(lr=base_lr * _base_.batch_size / _base_.base_lr_images))

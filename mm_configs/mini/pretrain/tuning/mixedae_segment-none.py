@@ -1,7 +1,0 @@
-"""MixedAE, 15 epochs, learning rate 2e-3, no segment embeddings: suites/mini_tuning.yaml."""
-
-_base_ = "../mixedae_vit-mini-p8_1xb64-coslr-15e_mini.py"
-
-base_lr = 8e-3
-optim_wrapper = dict(optimizer=dict(lr=base_lr * _base_.batch_size / _base_.base_lr_images))
-model = dict(segment_embedding="none")

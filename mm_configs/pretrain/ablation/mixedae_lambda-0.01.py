@@ -1,8 +1,0 @@
-"""Weight of the contrastive loss, lambda of Eq. (8), 0.01 instead of 0.1.
-
-Not in the paper's main text.
-"""
-
-_base_ = "./mixedae.py"
-
-model = dict(head=dict(contrastive_weight=0.01))

@@ -33,13 +33,13 @@ def main() -> None:
         use_tta(cfg)
 
     from mmengine.dist import is_main_process
-    from mmengine.model import is_model_wrapper
     from mmengine.runner import Runner
 
     from mixedae.engine.console import quiet_console
     from mixedae.engine.preflight.config import check_sizes
     from mixedae.engine.preflight.data import check_datasets
     from mixedae.engine.preflight.keys import check_known_keys
+    from mixedae.engine.unwrapping import unwrapped
     from mixedae.files import write_json
     from mixedae.weights import load_model
 
@@ -49,7 +49,7 @@ def main() -> None:
     import_library(cfg)
     check_known_keys(cfg)
     runner = Runner.from_cfg(cfg)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     load_model(model.module if args.tta else model, args.checkpoint)
     metrics = runner.test()
     if is_main_process():

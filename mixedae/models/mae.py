@@ -5,6 +5,7 @@ from typing import Any
 from mmpretrain.models import MAE as MMPretrainMAE
 from torch import Tensor
 
+from mixedae.models.vit import patch_size
 from mixedae.ops import draw_mask, patchify, take
 from mixedae.registry import MODELS
 
@@ -48,7 +49,7 @@ class MAE(MMPretrainMAE):
         Returns:
             ``loss_recon``.
         """
-        patches = patchify(inputs, self.backbone.patch_embed.projection.kernel_size[0])
+        patches = patchify(inputs, patch_size(self.backbone))
         grid = self.backbone.patch_resolution
         kept, removed = draw_mask(self.masking, len(patches), grid, self.mask_ratio, device=inputs.device)
         latent = self.backbone.ln1(self.backbone.encode(take(patches, kept), positions=kept))

@@ -8,6 +8,7 @@ from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from mixedae.errors import ConfigError
+from mixedae.models.vit import patch_size
 from mixedae.ops import given_by, mix, num_groups, patchify, sample_sources, target_images
 from mixedae.ops.mixing import MODES, share_counts
 from mixedae.registry import MODELS
@@ -141,7 +142,7 @@ class MixedAE(BaseSelfSupervisor):
             ``loss_recon``, Eq. (4), and ``loss_homocon``, lambda * Eq. (7); a term that is switched off is absent.
             There is no total: mmengine sums all entries whose name begins with ``loss``.
         """
-        patches = patchify(inputs, self.backbone.patch_embed.projection.kernel_size[0])
+        patches = patchify(inputs, patch_size(self.backbone))
         groups = num_groups(len(patches), self.group_size)
         sources = sample_sources(
             groups, patches.shape[1], self.group_size, self.mode, device=inputs.device, shares=self.shares

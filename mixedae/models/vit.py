@@ -35,6 +35,12 @@ def init_linear_layers(module: nn.Module) -> None:
                 nn.init.zeros_(m.bias)
 
 
+def patch_size(vit: Any) -> int:
+    """Side of a patch in pixels, of mmpretrain's VisionTransformer and what is derived from it."""
+    side: int = vit.patch_embed.projection.kernel_size[0]
+    return side
+
+
 @MODELS.register_module()
 class MixedAEViT(VisionTransformer):
     """Plain ViT: the backbone of classification, segmentation and detection.

@@ -5,8 +5,8 @@ from itertools import product
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from mixedae.ops.counting import flop_counter, stored_activations
 from mixedae.perf.attention import peak_mb
 from mixedae.perf.models import build_model, load_class, model_loss
 from mixedae.perf.report import Row
@@ -41,46 +41,27 @@ class Step:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
+    def forward(self) -> Tensor:
+        """Forward pass; the loss."""
+        with torch.autocast(self.images.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return self.loss(self.images)
+
     def backward(self) -> None:
         """Forward and backward pass."""
-        with torch.autocast(self.images.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            loss = self.loss(self.images)
-        loss.backward()
+        self.forward().backward()
 
     def gflop(self) -> float:
-        """Counted floating-point operations of forward and backward pass, in 1e9; attention on a CPU included."""
-        aten = torch.ops.aten
-
-        def forward(q: torch.Size, k: torch.Size, v: torch.Size, *args: object, **kwargs: object) -> int:
-            return int(sdpa_flop_count(q, k, v))
-
-        def backward(grad: torch.Size, q: torch.Size, k: torch.Size, v: torch.Size, *args: object, **kw: object) -> int:
-            return int(sdpa_flop_count(q, k, v) * 5 / 2)
-
-        on_cpu = {
-            aten._scaled_dot_product_flash_attention_for_cpu: forward,
-            aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
-        }
-        with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
+        """Counted floating-point operations of forward and backward pass, in 1e9."""
+        with flop_counter() as counter:
             self.backward()
         self.optimizer.zero_grad(set_to_none=True)
         return counter.get_total_flops() / 1e9
 
     def saved_mb(self) -> float:
-        """MB that the forward pass keeps for the backward pass, each storage once, parameters left out."""
-        parameters = {p.untyped_storage().data_ptr() for p in self.model.parameters()}
-        sizes: dict[int, int] = {}
-
-        def pack(x: Tensor) -> Tensor:
-            storage = x.untyped_storage()
-            if storage.data_ptr() not in parameters:
-                sizes[storage.data_ptr()] = storage.nbytes()
-            return x
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-            self.backward()
-        self.optimizer.zero_grad(set_to_none=True)
-        return sum(sizes.values()) / 2**20
+        """What the forward pass keeps for the backward pass, in 2^20 bytes, each storage once, parameters left out."""
+        with stored_activations(self.model) as kept:
+            self.forward()
+        return sum(size for _, size in kept.values()) / 2**20
 
 
 def measure_steps(

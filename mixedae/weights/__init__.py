@@ -1,7 +1,7 @@
 """State dicts: formats in, strict loading with a report."""
 
-from mixedae.weights.export import Conversion, convert, mmpretrain_to_timm, write_state_dict
-from mixedae.weights.formats import timm_to_mmpretrain, to_backbone, to_resnet
+from mixedae.weights.export import Conversion, convert, write_state_dict
+from mixedae.weights.formats import mmpretrain_to_timm, timm_to_mmpretrain, to_backbone, to_resnet
 from mixedae.weights.loading import ALLOW_MISSING, LoadReport, fingerprint, load_backbone, load_model, outline
 from mixedae.weights.pretrained import PretrainedResNet, PretrainedViT
 from mixedae.weights.reading import read_state_dict

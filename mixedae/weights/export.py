@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mixedae.errors import WeightsError
 from mixedae.files import replacing
-from mixedae.weights.formats import timm_to_mmpretrain, to_backbone
+from mixedae.weights.formats import mmpretrain_to_timm, to_backbone
 from mixedae.weights.loading import fingerprint
 
 TARGETS = ("mmpretrain", "mmpretrain-backbone", "timm")
@@ -23,18 +23,6 @@ TARGETS = ("mmpretrain", "mmpretrain-backbone", "timm")
 ``mmpretrain-backbone``: a bare ViT, as ``mmpretrain.VisionTransformer``; ``timm``: timm's ``vit_*`` and official MAE's
 ``models_vit``."""
 
-MMPRETRAIN_TO_TIMM = (
-    (r"^(cls_token|pos_embed)$", r"\1"),
-    (r"^patch_embed\.projection\.", "patch_embed.proj."),
-    (r"^layers\.(\d+)\.ln(1|2)\.", r"blocks.\1.norm\2."),
-    (r"^layers\.(\d+)\.ffn\.layers\.0\.0\.", r"blocks.\1.mlp.fc1."),
-    (r"^layers\.(\d+)\.ffn\.layers\.1\.", r"blocks.\1.mlp.fc2."),
-    (r"^layers\.(\d+)\.attn\.gamma1\.weight$", r"blocks.\1.ls1.gamma"),
-    (r"^layers\.(\d+)\.ffn\.gamma2\.weight$", r"blocks.\1.ls2.gamma"),
-    (r"^layers\.(\d+)\.attn\.(qkv|proj)\.(weight|bias)$", r"blocks.\1.attn.\2.\3"),
-    (r"^ln1\.", "norm."),
-    (r"^ln2\.", "fc_norm."),
-)
 CLASSIFIER = re.compile(r"^head\.(fc\.|layers\.head\.)?(weight|bias)$")
 """timm's ``head.weight``, mmpretrain's LinearClsHead and VisionTransformerClsHead."""
 
@@ -103,23 +91,6 @@ def convert(state_dict: Mapping[str, Tensor], target: str = "mmpretrain", prefix
             tensors[new], names[name] = value, new
     dropped = tuple(name for name in state_dict if name not in names)
     return Conversion(format_name, tensors, names, dropped, fingerprint(backbone))
-
-
-def mmpretrain_to_timm(name: str) -> str | None:
-    """Translate one parameter name; the inverse of :func:`mixedae.weights.timm_to_mmpretrain`.
-
-    Args:
-        name: as in mmpretrain, such as ``layers.3.ffn.layers.0.0.weight``.
-
-    Returns:
-        As in timm, such as ``blocks.3.mlp.fc1.weight``; None for what timm's ViT does not have.
-    """
-    for pattern, replacement in MMPRETRAIN_TO_TIMM:
-        new, count = re.subn(pattern, replacement, name)
-        if count:
-            assert timm_to_mmpretrain(new) == name
-            return new
-    return None
 
 
 def write_state_dict(path: str | Path, tensors: Mapping[str, Tensor]) -> None:

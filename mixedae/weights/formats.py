@@ -9,7 +9,7 @@ References:
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
@@ -18,19 +18,23 @@ from mixedae.errors import WeightsError
 MMPRETRAIN_KEY = re.compile(r"layers\.\d+\.(ln1|attn\.qkv|ffn\.layers)\.")
 TIMM_KEY = re.compile(r"blocks\.\d+\.(norm1|attn\.qkv|mlp\.fc1)\.")
 
-TIMM_TO_MMPRETRAIN = (
-    (r"^patch_embed\.proj\.", "patch_embed.projection."),
-    (r"^blocks\.(\d+)\.norm1\.", r"layers.\1.ln1."),
-    (r"^blocks\.(\d+)\.norm2\.", r"layers.\1.ln2."),
-    (r"^blocks\.(\d+)\.mlp\.fc1\.", r"layers.\1.ffn.layers.0.0."),
-    (r"^blocks\.(\d+)\.mlp\.fc2\.", r"layers.\1.ffn.layers.1."),
-    (r"^blocks\.(\d+)\.ls1\.gamma$", r"layers.\1.attn.gamma1.weight"),
-    (r"^blocks\.(\d+)\.ls2\.gamma$", r"layers.\1.ffn.gamma2.weight"),
-    (r"^blocks\.(\d+)\.attn\.(qkv|proj)\.", r"layers.\1.attn.\2."),
-    (r"^norm\.", "ln1."),
-    (r"^fc_norm\.", "ln2."),
+NAMES = (
+    ("cls_token", "cls_token"),
+    ("pos_embed", "pos_embed"),
+    ("patch_embed.projection.", "patch_embed.proj."),
+    ("layers.*.ln1.", "blocks.*.norm1."),
+    ("layers.*.attn.qkv.", "blocks.*.attn.qkv."),
+    ("layers.*.attn.proj.", "blocks.*.attn.proj."),
+    ("layers.*.attn.gamma1.weight", "blocks.*.ls1.gamma"),
+    ("layers.*.ln2.", "blocks.*.norm2."),
+    ("layers.*.ffn.layers.0.0.", "blocks.*.mlp.fc1."),
+    ("layers.*.ffn.layers.1.", "blocks.*.mlp.fc2."),
+    ("layers.*.ffn.gamma2.weight", "blocks.*.ls2.gamma"),
+    ("ln1.", "norm."),
+    ("ln2.", "fc_norm."),
 )
-"""Regular expressions; cls_token and pos_embed have the same names in both."""
+"""Parameters of a ViT in mmpretrain's and in timm's names. ``*`` is the number of a layer; a name that ends with a dot
+stands for a weight and a bias."""
 
 NOT_BACKBONE = re.compile(r"^(decoder_|mask_token$|head\.|head_dist\.)")
 """What state dicts of timm and official MAE hold beside the backbone."""
@@ -129,8 +133,28 @@ def timm_to_mmpretrain(name: str) -> str:
     Returns:
         As in mmpretrain, such as ``layers.3.ffn.layers.0.0.weight``.
     """
-    for pattern, replacement in TIMM_TO_MMPRETRAIN:
-        name, count = re.subn(pattern, replacement, name)
-        if count:
-            break
-    return name
+    return _translated(name, [(theirs, ours) for ours, theirs in NAMES]) or name
+
+
+def mmpretrain_to_timm(name: str) -> str | None:
+    """Translate one parameter name; the inverse of :func:`timm_to_mmpretrain`.
+
+    Args:
+        name: as in mmpretrain, such as ``layers.3.ffn.layers.0.0.weight``.
+
+    Returns:
+        As in timm, such as ``blocks.3.mlp.fc1.weight``; None for what timm's ViT does not have.
+    """
+    return _translated(name, NAMES)
+
+
+def _translated(name: str, table: Iterable[tuple[str, str]]) -> str | None:
+    """The name in the second column of the table, for a name in the first; None for any other name."""
+    for pattern, replacement in table:
+        tail = "(weight|bias)" if pattern.endswith(".") else ""
+        found = re.fullmatch(re.escape(pattern).replace(r"\*", r"(\d+)") + tail, name)
+        if found:
+            parts = list(found.groups())
+            new = replacement.replace("*", parts.pop(0)) if "*" in replacement else replacement
+            return new + "".join(parts)
+    return None

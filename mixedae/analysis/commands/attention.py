@@ -16,6 +16,7 @@ from mixedae.analysis.intervals import Interval, Numbers, bootstrap
 from mixedae.analysis.measures.attention import attention_mass, best_iou, centre_prior, cls_attention, foreground_share
 from mixedae.analysis.pictures import Pictures, read_pictures
 from mixedae.errors import ConfigError
+from mixedae.models.vit import patch_size
 
 MEASURES = ("mass", "best_iou")
 TITLES = {"mass": "Attention mass on the foreground (%)", "best_iou": "Best IoU of the thresholded map (%)"}
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
     grid, size = (0, 0), args.size
     for entry in entries:
         loaded = load_encoder(entry)
-        patch = loaded.model.patch_embed.projection.kernel_size[0]
+        patch = patch_size(loaded.model)
         size = size or loaded.model.patch_embed.init_input_size[0]
         if size % patch:
             raise ConfigError(f"{entry.name}: --size {size} is no multiple of its patch size {patch}")

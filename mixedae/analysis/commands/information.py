@@ -21,6 +21,7 @@ from mixedae.analysis.measures.information import (
 from mixedae.analysis.pictures import read_pictures
 from mixedae.errors import ConfigError
 from mixedae.models import MAE
+from mixedae.models.vit import patch_size
 from mixedae.ops import given_by, patchify, sample_sources
 
 
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
             "variance on and two to score"
         )
     pixels = pictures.pixels[: count * group_size]
-    length, patch = some.model.backbone.num_patches, some.model.backbone.patch_embed.projection.kernel_size[0]
+    length, patch = some.model.backbone.num_patches, patch_size(some.model.backbone)
     if length % group_size:
         raise ConfigError(f"{length} patches do not fall into {group_size} equal parts")
     sources = sample_sources(count, length, group_size, "compose", torch.Generator().manual_seed(0))

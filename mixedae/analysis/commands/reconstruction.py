@@ -14,6 +14,7 @@ from mixedae.analysis.measures.reconstruction import reconstruct_masked, reconst
 from mixedae.analysis.pictures import read_pictures
 from mixedae.errors import ConfigError
 from mixedae.models import MAE
+from mixedae.models.vit import patch_size
 
 GREY = 0.5  # of removed patches
 
@@ -103,7 +104,7 @@ def mixtures(loaded: Loaded, pixels: Tensor, mode: str) -> tuple[Any, dict[str, 
             label(line[0], "mixed input,\nthen unmixed")
             for g in range(size):
                 show_image(line[1 + g], shown[m, g])
-    patch = pixels.shape[-1] // loaded.model.backbone.patch_resolution[0]
+    patch = patch_size(loaded.model.backbone)
     original = pixels.unflatten(0, (groups, size)).repeat_interleave(samples, dim=0)
     error = (shown - original).square().sum()  # given patches are as they were and add nothing
     hidden = sources.numel() * (size - 1) * 3 * patch**2

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixedae.models.recognition import evaluating, queries_and_keys
+from mixedae.models.vit import patch_size
 
 CENTRE_SIGMA = 0.25
 """Standard deviation of the centre prior, in image sides."""
@@ -34,7 +35,7 @@ def cls_attention(encoder: Any, images: Tensor) -> Tensor:
     scores = (q[:, :, 0] * q.shape[-1] ** -0.5)[:, :, None] @ k.transpose(-2, -1)
     attention = scores.softmax(dim=-1).mean(dim=1)[:, 0, encoder.num_extra_tokens :]
     attention = attention / attention.sum(dim=-1, keepdim=True)
-    patch = encoder.patch_embed.projection.kernel_size[0]
+    patch = patch_size(encoder)
     return attention.unflatten(-1, (images.shape[-2] // patch, images.shape[-1] // patch))
 
 

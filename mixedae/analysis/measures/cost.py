@@ -4,8 +4,6 @@ One training step runs on fake tensors (shapes without numbers), so that the lar
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,17 +12,15 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-import mixedae.ops  # registers the operators of TopK attention
 import mixedae.registry  # noqa: F401  # makes mmengine know the scope
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.published import Published, PublishedRef
 from mixedae.benchmark.plan.suites import BENCHMARK, load_suite
 from mixedae.errors import ConfigError
 from mixedae.files import ROOT
+from mixedae.ops.counting import flop_counter, stored_activations
 from mixedae.registry import MODELS
 
 REFERENCE = "mae_vit-base-p16_8xb512-amp-coslr-300e_in1k"
@@ -63,46 +59,6 @@ class StepCost:
     activation_bytes: float
 
 
-def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    return sdpa_flop_count(query, key, value)
-
-
-def _attention_backward_flops(grad: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    return sdpa_backward_flop_count(grad, query, key, value)
-
-
-# Fake tensors take the CPU's operators; all attention is counted as PyTorch counts the fused kernels of a GPU.
-FUSED_ON_CPU = {
-    torch.ops.mixedae.topk_attention_cpu: _attention_flops,
-    torch.ops.mixedae.topk_attention_cpu_backward: _attention_backward_flops,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
-}
-
-
-@contextmanager
-def stored_activations(model: nn.Module) -> Iterator[dict[int, tuple[Any, int]]]:
-    """Collect the storages that autograd keeps for the backward pass, except the model's own tensors.
-
-    Args:
-        model: whose parameters and buffers do not count.
-
-    Yields:
-        Key to (storage, bytes), each storage once.
-    """
-    own = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
-    kept: dict[int, tuple[Any, int]] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            kept[storage._cdata] = (storage, storage.nbytes())
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield kept
-
-
 def step_cost(model_cfg: dict[str, Any], img_size: int) -> StepCost:
     """Count one step of ``model.loss`` and its gradient on the smallest batch, one group, at fp32.
 
@@ -118,7 +74,7 @@ def step_cost(model_cfg: dict[str, Any], img_size: int) -> StepCost:
         model: Any = MODELS.build(model_cfg)
         images = torch.empty(getattr(model, "group_size", 1), 3, img_size, img_size)
         model.train()
-        with FlopCounterMode(display=False, custom_mapping=FUSED_ON_CPU) as counter:
+        with flop_counter() as counter:
             with stored_activations(model) as kept:
                 loss = sum(model.loss(images).values())
             forward = counter.get_total_flops()

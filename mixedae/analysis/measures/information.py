@@ -15,6 +15,7 @@ from mixedae.analysis.intervals import Numbers
 from mixedae.errors import ConfigError
 from mixedae.models import MAE
 from mixedae.models.recognition import evaluating
+from mixedae.models.vit import patch_size
 from mixedae.ops import given_by, take
 
 
@@ -145,7 +146,7 @@ def _kind(model: Any) -> tuple[Any, ...]:
     blocks = [tuple(p.shape) for block in (encoder.layers[0], decoder.decoder_blocks[0]) for p in block.parameters()]
     half = len(list(encoder.layers[0].parameters()))
     return (
-        (encoder.patch_resolution, tuple(encoder.patch_embed.projection.kernel_size)),
+        (encoder.patch_resolution, patch_size(encoder)),
         (encoder.num_layers, encoder.layers[0].attn.num_heads, blocks[:half]),
         (len(decoder.decoder_blocks), decoder.decoder_blocks[0].attn.num_heads, blocks[half:]),
         model.head.norm_pix,

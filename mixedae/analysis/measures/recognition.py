@@ -12,6 +12,7 @@ from mixedae.analysis.intervals import Numbers
 from mixedae.errors import ConfigError, WeightsError
 from mixedae.models import MixedAE
 from mixedae.models.recognition import chance_level, recognition_by_layer
+from mixedae.models.vit import patch_size
 from mixedae.ops import patchify, sample_sources
 from mixedae.records import layer_of, scalar_lines
 
@@ -36,7 +37,7 @@ def recognition(model: Any, images: Tensor, groups: int = 16) -> tuple[Numbers, 
     count = len(images) // group_size
     if not count:
         raise ConfigError(f"{len(images)} images found; expected a group of {group_size} at least")
-    patches = patchify(images[: count * group_size], model.backbone.patch_embed.projection.kernel_size[0])
+    patches = patchify(images[: count * group_size], patch_size(model.backbone))
     length = patches.shape[1]
     draw = torch.Generator().manual_seed(0)
     sources = sample_sources(count, length, group_size, model.mode, draw, shares=model.shares)

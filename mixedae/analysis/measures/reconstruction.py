@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mixedae.models.recognition import evaluating
+from mixedae.models.vit import patch_size
 from mixedae.ops import draw_mask, given_by, mix, patchify, sample_sources, take, target_images, unpatchify
 
 
@@ -79,4 +80,4 @@ def reconstruct_masked(model: Any, images: Tensor, generator: torch.Generator) -
 
 
 def _geometry(model: Any) -> tuple[int, tuple[int, int]]:
-    return model.backbone.patch_embed.projection.kernel_size[0], tuple(model.backbone.patch_resolution)
+    return patch_size(model.backbone), tuple(model.backbone.patch_resolution)

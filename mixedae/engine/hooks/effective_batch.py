@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import LinearParamScheduler, OptimWrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixedae.engine.console import NOTICE
+from mixedae.engine.unwrapping import unwrapped
 from mixedae.errors import ConfigError
 from mixedae.registry import HOOKS
 
@@ -254,8 +254,7 @@ def batch_norm_images(model: nn.Module, batch: Batch) -> int | None:
     Returns:
         None if there is no such layer.
     """
-    module: nn.Module = model.module if is_model_wrapper(model) else model  # type: ignore[assignment]
-    layers = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    layers = [m for m in unwrapped(model).modules() if isinstance(m, _BatchNorm)]
     if not layers:
         return None
     is_synced = all(isinstance(m, nn.SyncBatchNorm) for m in layers)

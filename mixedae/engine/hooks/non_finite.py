@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce, get_rank
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
+from mixedae.engine.unwrapping import unwrapped
 from mixedae.errors import NonFiniteLossError
 from mixedae.registry import HOOKS
 
@@ -100,7 +100,7 @@ class NonFiniteLossHook(Hook):
         Raises:
             NonFiniteLossError: a parameter is NaN or infinite.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         state_dict = checkpoint["state_dict"]
         bad = [name for name, _ in model.named_parameters() if not torch.isfinite(state_dict[name]).all()]
         if bad:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from PIL import Image
 
 from mixedae.engine.hooks.pictures import colours, draw
+from mixedae.engine.unwrapping import unwrapped
 from mixedae.errors import ConfigError
 from mixedae.files import plain, write_json
 from mixedae.registry import HOOKS
@@ -53,7 +53,7 @@ class PredictionHook(Hook):
         """
         from mmpretrain.models.heads import MultiLabelClsHead
 
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         self._several_labels = isinstance(getattr(model, "head", None), MultiLabelClsHead)
 
     def after_test_iter(

@@ -5,12 +5,13 @@ from typing import Any
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
+from mixedae.engine.unwrapping import unwrapped
 from mixedae.errors import ConfigError
 from mixedae.models.recognition import chance_level, recognition_by_layer
+from mixedae.models.vit import patch_size
 from mixedae.ops import patchify, sample_sources
 from mixedae.records import CHANCE_SCALAR, layer_scalar
 from mixedae.registry import HOOKS
@@ -45,7 +46,7 @@ class RecognitionHook(Hook):
         Raises:
             ConfigError: the model does not mix, or fewer images are asked for than a group has.
         """
-        model = _unwrapped(runner)
+        model = unwrapped(runner.model)
         if not hasattr(model, "encode_mixed"):
             raise ConfigError(
                 f"RecognitionHook found a {type(model).__name__}; only MixedAE mixes images: take the hook out of "
@@ -69,7 +70,7 @@ class RecognitionHook(Hook):
         """
         if self._images is not None or not is_main_process():
             return
-        model = _unwrapped(runner)
+        model = unwrapped(runner.model)
         first = {key: value[: self.num_images] for key, value in data_batch.items()}
         images = model.data_preprocessor(first, False)["inputs"]
         self._images = images[: len(images) // model.group_size * model.group_size]
@@ -82,8 +83,8 @@ class RecognitionHook(Hook):
         """
         if self._images is None:
             return
-        model = _unwrapped(runner)
-        patches = patchify(self._images, model.backbone.patch_embed.projection.kernel_size[0])
+        model = unwrapped(runner.model)
+        patches = patchify(self._images, patch_size(model.backbone))
         count, length = patches.shape[:2]
         draw = torch.Generator().manual_seed(0)  # of its own: training's numbers are left alone
         sources = sample_sources(
@@ -98,7 +99,3 @@ class RecognitionHook(Hook):
         runner.visualizer.add_scalars(scalars, step=runner.iter)
         listed = " ".join(f"{value:.3f}" for value in accuracy)
         runner.logger.info(f"recognition accuracy after epoch {runner.epoch + 1}: {listed} (chance {chance:.3f})")
-
-
-def _unwrapped(runner: Runner) -> Any:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner, find_latest_checkpoint
 
 from mixedae.engine.hooks.effective_batch import batch_of, peak_lr
+from mixedae.engine.unwrapping import unwrapped
 from mixedae.files import write_json
 from mixedae.records import RECORD, RunRecord
 from mixedae.registry import HOOKS
@@ -93,7 +93,7 @@ class RunRecordHook(Hook):
 
     def _record(self, runner: Runner) -> RunRecord:
         batch = batch_of(runner)
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         report = getattr(getattr(model, "backbone", None), "load_report", None)
         checkpoint = find_latest_checkpoint(runner.work_dir)
         return RunRecord(

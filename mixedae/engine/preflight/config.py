@@ -43,7 +43,7 @@ def check_sizes(cfg: Any) -> None:
     """
     for path, node in walk(cfg.get("model") or {}):
         if _name(node) not in PRETRAINED and _name(node).endswith(("ViT", "VisionTransformer")):
-            (height, width), patch = _image_size(node), node.get("patch_size", 16)
+            (height, width), patch = _image_size(node), _patch_size(node)
             if height % patch or width % patch:
                 raise ImageSizeError(
                     f"model.{path}: patches of {patch} do not divide an image of {height} x {width}; the nearest sizes "
@@ -65,7 +65,7 @@ def check_sizes(cfg: Any) -> None:
 
 def _check_groups(model: Any, loader: Any, size: tuple[int, int]) -> None:
     group, batch = model.get("group_size", 4), loader.get("batch_size")
-    patch = model["backbone"].get("patch_size", 16)
+    patch = _patch_size(model["backbone"])
     patches = size[0] // patch * (size[1] // patch)
     if group > patches:
         raise GroupSizeError(f"group_size={group} images share {patches} patches; expected at most {patches}")
@@ -143,6 +143,11 @@ def _name(node: Any) -> str:
 
 def _image_size(backbone: Any) -> tuple[int, int]:
     return _pair(backbone.get("img_size", 224))
+
+
+def _patch_size(backbone: Any) -> int:
+    size: int = backbone.get("patch_size", 16)
+    return size
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:

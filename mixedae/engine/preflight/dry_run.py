@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mixedae.engine.hooks.effective_batch import batch_of, peak_lr
 from mixedae.engine.hooks.run_record import peak_memory_mb, precision
+from mixedae.engine.unwrapping import unwrapped
 from mixedae.files import write_json
 from mixedae.wording import duration
 
@@ -56,7 +56,7 @@ def dry_run(runner: Runner) -> dict[str, Any]:
     with contextlib.suppress(_Enough):
         runner.train()
     batch = batch_of(runner)
-    model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model: Any = unwrapped(runner.model)
     parameters = list(model.parameters())
     load = getattr(getattr(model, "backbone", None), "load_report", None)
     by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)

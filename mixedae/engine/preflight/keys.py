@@ -1,6 +1,5 @@
 """Unknown keys in the configs of this project's types, told with the nearest known key."""
 
-import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -8,6 +7,7 @@ from mmengine.registry import Registry
 
 import mixedae.registry
 from mixedae.errors import ConfigError
+from mixedae.registry import accepted_keys
 from mixedae.wording import nearest
 
 TAKEN_BY_MMENGINE = frozenset({"type", "_scope_", "priority", "_delete_"})
@@ -39,7 +39,9 @@ def check_keys(path: str, kind: str, keys: Iterable[str]) -> None:
     Raises:
         ConfigError: unknown type or key.
     """
-    known = set(arguments(registered(kind, path)))
+    known = accepted_keys(registered(kind, path))
+    if known is None:  # the class takes any key
+        return
     for key in set(keys) - known - TAKEN_BY_MMENGINE:
         raise ConfigError(f"{path or 'the config'} ({kind}) has the unknown key `{key}`; {nearest(key, known)}")
 
@@ -86,21 +88,3 @@ def registered(kind: str, path: str = "") -> type:
         names = [f"{mixedae.registry.SCOPE}.{each}" for each in known]
         raise ConfigError(f"{path or 'the config'}: unknown type `{kind}`; {nearest(kind, names)}")
     return known[name]
-
-
-def arguments(kind: type) -> Iterator[str]:
-    """Names of the keyword arguments that a class takes, through ``**kwargs`` also those of its parents.
-
-    Args:
-        kind: a class.
-
-    Yields:
-        Names.
-    """
-    for parent in kind.__mro__:
-        if "__init__" not in vars(parent):
-            continue
-        parameters = list(inspect.signature(vars(parent)["__init__"]).parameters.values())[1:]
-        yield from (p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from mixedae.ops.counting import attention_backward_flops, attention_flops
+
 CHUNK = 2**19  # scores computed at a time: about 2 MB in fp32
 
 
@@ -133,14 +135,5 @@ def _backward(ctx, d_out, _d_kept):  # type: ignore[no-untyped-def]
 topk_attention_cpu.register_autograd(_backward, setup_context=_setup_context)
 
 
-@register_flop_formula(torch.ops.mixedae.topk_attention_cpu)
-def _(q: torch.Size, *args: object, **kwargs: object) -> int:
-    """Two matrix products; each multiply-add counts as two operations."""
-    b, h, n, d = q
-    return 2 * 2 * b * h * n * n * d
-
-
-@register_flop_formula(torch.ops.mixedae.topk_attention_cpu_backward)
-def _(d_out: torch.Size, *args: object, **kwargs: object) -> int:
-    b, h, n, d = d_out
-    return 5 * 2 * b * h * n * n * d
+register_flop_formula(torch.ops.mixedae.topk_attention_cpu)(attention_flops)
+register_flop_formula(torch.ops.mixedae.topk_attention_cpu_backward)(attention_backward_flops)

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import register_flop_formula
 from triton import cdiv, next_power_of_2
 
 from mixedae.ops.attention.triton import forward_kernel, key_gradient_kernel, query_gradient_kernel
+from mixedae.ops.counting import attention_backward_flops, attention_flops
 
 SHARED_BYTES = 2**17  # keys or values that a program holds at a time; an SM of an H200 has 227 KB
 
@@ -139,15 +140,5 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, topk: int, scale: float, nu
     return topk_attention(q, k, v, topk, scale, num_prefix)[0]
 
 
-@register_flop_formula(torch.ops.mixedae.topk_attention)
-def _(q: torch.Size, *args: object, **kwargs: object) -> int:
-    """Two matrix products, as PyTorch counts plain attention; each multiply-add counts as two operations."""
-    b, h, n, d = q
-    return 2 * 2 * b * h * n * n * d
-
-
-@register_flop_formula(torch.ops.mixedae.topk_attention_backward)
-def _(d_out: torch.Size, *args: object, **kwargs: object) -> int:
-    """Five matrix products, as PyTorch counts flash attention (seven are done: both kernels compute the scores)."""
-    b, h, n, d = d_out
-    return 5 * 2 * b * h * n * n * d
+register_flop_formula(torch.ops.mixedae.topk_attention)(attention_flops)
+register_flop_formula(torch.ops.mixedae.topk_attention_backward)(attention_backward_flops)

@@ -19,13 +19,13 @@ class Launch(Strict):
     """Processes of one cell.
 
     Attributes:
-        kind: ``local`` (one process), ``torchrun``, or ``slurm`` (each cell a job, torchrun within).
+        kind: ``local`` (one process), ``torchrun``, or ``slurm`` (each cell is a job, which starts torchrun).
         processes: on each node.
         nodes: how many.
         rendezvous: ``HOST:PORT`` where the nodes meet; in a Slurm job the first node is taken.
         starter: the command that starts one torchrun on each node, such as ``mpirun -np 2 -H a,b``.
         slurm: options of ``sbatch`` as submitit names them (``partition``, ``timeout_min``, ``gpus_per_node``, ...).
-        cluster: where submitit sends jobs; ``local`` runs them as processes of this machine.
+        cluster: ``slurm``, or ``local``: submitit runs the jobs as processes of this machine.
     """
 
     kind: Literal["local", "torchrun", "slurm"] = "local"

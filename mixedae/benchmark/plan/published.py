@@ -15,11 +15,11 @@ class PublishedRow(Strict):
 
     Attributes:
         method: the row's name as printed.
-        epochs: pre-training epochs (iBOT's effective epochs where ``effective_epochs``); None where not printed.
+        epochs: pre-training epochs (iBOT's effective epochs if ``effective_epochs``); None if not printed.
         effective_epochs: whether ``epochs`` counts views rather than passes.
         gpu_days: pre-training cost as printed.
-        values: column to value; None where the scan is damaged and nothing gives the value.
-        derived: column to the reason where the scan is damaged and something else that is printed gives the value.
+        values: column to value; None if the scan is damaged there and nothing else gives the value.
+        derived: column to the reason, if the scan is damaged there and something else that is printed gives the value.
         printed_differences: column to the difference to MAE of the same epochs that is printed beside the value.
     """
 
@@ -33,7 +33,7 @@ class PublishedRow(Strict):
 
 
 class PublishedClaim(Strict):
-    """A sentence with a number that the table itself gives too; where they differ, both stand.
+    """A sentence with a number that the table gives too. If they differ, both are kept.
 
     Attributes:
         text: the claim in short.
@@ -71,7 +71,7 @@ class PublishedTable(Strict):
 class PublishedRef(Strict):
     """A pre-training's counterpart in a published table.
 
-    It only counts where the epochs are the same, or where the table does not print them.
+    It only counts if the epochs are the same, or if the table does not print them.
     """
 
     table: str

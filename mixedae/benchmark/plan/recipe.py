@@ -113,8 +113,8 @@ class Recipe:
         batch: images in one optimizer step of one process (loader's batch x accumulation), before ``accumulate_to``.
         precision: ``fp32``, ``amp-fp16`` or ``amp-bf16``.
         loader_batch: images that one process reads at a time.
-        epochs: passes over the training data; None where the recipe counts iterations, or reads features once.
-        iterations: steps of the training; None where the recipe counts epochs, or reads features once.
+        epochs: passes over the training data; None if the recipe counts iterations, or reads features once.
+        iterations: steps of the training; None if the recipe counts epochs, or reads features once.
         validates: whether it has a validation.
         saves: whether it saves checkpoints.
         options: key of the config to value, what its variant sets.

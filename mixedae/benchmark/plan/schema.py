@@ -28,12 +28,12 @@ class Strict(BaseModel):
         return data
 
 
-# libyaml's parser where PyYAML was built with it: seven times as fast, the same rules.
+# libyaml's parser if PyYAML was built with it: seven times as fast, the same rules.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _UniqueKeyLoader(_SafeLoader):  # type: ignore[misc]
-    """A safe loader that refuses a key given twice, where YAML would keep the last without a word."""
+    """A safe loader that refuses a key given twice. YAML would keep the last one without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]

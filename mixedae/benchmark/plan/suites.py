@@ -146,7 +146,7 @@ class Suite(Strict):
 
     @property
     def average_metric(self) -> Metric | None:
-        """The average over the tasks as a metric; None where the suite asks for none."""
+        """The average over the tasks as a metric; None if the suite asks for none."""
         if self.average is None:
             return None
         higher = next(iter(self.cards.values())).metrics[0].higher_is_better
@@ -169,7 +169,7 @@ class Suite(Strict):
         return None if baseline == pretraining else baseline
 
     def distinct_title(self, pretraining: str) -> str:
-        """The title where rows are not in blocks of their epochs: with the name behind, if several share it."""
+        """The title outside the blocks of epochs: followed by the name if several rows share the title."""
         titles = [self.title_of(name) for name in self.pretrainings]
         title = self.title_of(pretraining)
         return f"{title} ({pretraining})" if titles.count(title) > 1 else title
@@ -194,7 +194,7 @@ class Suite(Strict):
         return self.model_copy(update={"pretrainings": rows})
 
     def search_of(self, task: str) -> Search | None:
-        """How a task's hyper-parameters are chosen; None where the recipe's are taken as they are."""
+        """How a task's hyper-parameters are chosen; None if the recipe's are taken as they are."""
         return self.cards[task].search or self.search
 
     def config_of(self, cell: Cell) -> str:
@@ -209,7 +209,7 @@ class Suite(Strict):
 
         Args:
             cell: the cell.
-            point: which point of its search; None without a search, or where it is not known yet.
+            point: which point of its search; None without a search, or if it is not known yet.
         """
         if cell.task is None:
             return Variant(self.config_of(cell), options=tuple(self.pretrainings[cell.pretraining].options.items()))

@@ -60,7 +60,7 @@ class NonFiniteLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        """Check this iteration's losses, and the gradient scaler where there is one.
+        """Check this iteration's losses, and the gradient scaler if there is one.
 
         Args:
             runner: the runner.

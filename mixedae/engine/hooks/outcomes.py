@@ -79,7 +79,7 @@ class OutcomesHook(Hook):
 
 
 def items_sha256(dataset: Any) -> str | None:
-    """sha256 of the names of a dataset's images in order, relative to its root; None where it does not name them."""
+    """sha256 of the names of a dataset's images in order, relative to its root; None if it does not name them."""
     if not hasattr(dataset, "get_data_info"):
         return None
     digest, root = hashlib.sha256(), str(getattr(dataset, "data_root", "") or ".")

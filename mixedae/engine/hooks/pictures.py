@@ -1,4 +1,4 @@
-"""Predictions drawn on the pictures that they are of, beside the truth where it is known."""
+"""Predictions drawn on their pictures, beside the truth if it is known."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ Colour = tuple[int, int, int]
 def draw(
     sample: Any, image: np.ndarray, classes: Sequence[str], palette: Sequence[Colour], score: float
 ) -> Image.Image:
-    """One tested picture: truth, or where there is none the picture alone, on the left; the prediction on the right.
+    """One tested picture: the truth on the left (without a truth, the bare picture), the prediction on the right.
 
     Args:
         sample: the data sample that a model of mmpretrain, mmseg or mmdet returned.
@@ -41,7 +41,7 @@ def draw(
     elif "pred_instances" in sample:
         found = sample.pred_instances
         panels = [_boxed(picture, found[found.scores >= score], factor, classes, palette)]
-        if "labels" in sample.get("gt_instances", ()):  # mmdet packs empty instances where none were loaded
+        if "labels" in sample.get("gt_instances", ()):  # mmdet packs empty instances if none were loaded
             panels.insert(0, _boxed(picture, sample.gt_instances, factor, classes, palette))
         legend = []
     else:

@@ -113,7 +113,7 @@ class PredictionHook(Hook):
     def _draw(self, runner: Runner, sample: Any) -> None:
         dataset: Any = runner.test_dataloader.dataset
         classes = dataset.metainfo["classes"]
-        # not dataset.metainfo's: mmseg makes up a palette where there is none, with colours hard to tell apart
+        # not dataset.metainfo's: without a palette mmseg makes one up, whose colours are hard to tell apart
         metainfo = runner.cfg.test_dataloader.dataset.get("metainfo") or {}
         palette = {**getattr(dataset, "METAINFO", {}), **metainfo}.get("palette") or ()
         if len(palette) < len(classes):

@@ -130,7 +130,7 @@ def precision(optim_wrapper: OptimWrapper) -> str:
 
 
 def peak_memory_mb() -> float:
-    """Peak memory in MB (10^6 bytes): tensors on this process's GPU, or all of the process where there is no GPU."""
+    """Peak memory in MB (10^6 bytes): tensors on this process's GPU, or without a GPU all of the process."""
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 1e6, 1)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1)

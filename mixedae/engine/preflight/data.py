@@ -83,7 +83,7 @@ def _check_dataset(dataset: Any, split: str) -> list[str] | None:
         raise DataError(f"{split} data ({kind}): folder {root} does not exist. {WHERE}")
     ann_file = dataset.get("ann_file") or ""
     if kind == "ImageNet" and not ann_file and (root / "meta" / f"{dataset.get('split')}.txt").is_file():
-        ann_file = f"meta/{dataset['split']}.txt"  # mmpretrain takes it where it is
+        ann_file = f"meta/{dataset['split']}.txt"  # mmpretrain reads it if it is there
     if ann_file and not ((root / ann_file).is_file() and (root / ann_file).stat().st_size):
         raise DataError(f"{split} data ({kind}): annotation file {root / ann_file} does not exist or is empty. {WHERE}")
     prefix = dataset.get("data_prefix") or (dataset.get("split") if kind in CLASS_FOLDERS else "") or ""

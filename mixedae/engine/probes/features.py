@@ -58,7 +58,7 @@ def features_of(model: nn.Module, loader: DataLoader) -> Tensor:
 
 
 def cached_features(runner: Runner, loader: DataLoader, config: Mapping[str, Any], folder: str | Path) -> Tensor:
-    """:func:`features_of` a runner's model, from the cache where it holds them.
+    """:func:`features_of` a runner's model, from the cache if it holds them.
 
     Args:
         runner: whose model computes them.

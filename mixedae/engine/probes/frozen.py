@@ -151,7 +151,7 @@ class FrozenLoop(BaseLoop):
 
 
 def labels_tensor(info: dict[str, Any]) -> Tensor:
-    """The classes of a picture as int64 (n,); none, where a picture of several labels has none."""
+    """The classes of a picture as int64 (n,); n is 0 for a picture of several labels that has none."""
     return torch.tensor(labels_of(info), dtype=torch.int64)
 
 

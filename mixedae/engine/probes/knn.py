@@ -100,7 +100,7 @@ def labels_of(dataset: Any) -> Tensor:
     """The label of every picture, int64 (N,).
 
     Args:
-        dataset: of mmpretrain, or around one, with one label a picture.
+        dataset: of mmpretrain, or around one, with one label per picture.
     """
     return torch.tensor([int(dataset.get_data_info(i)["gt_label"]) for i in range(len(dataset))])
 

@@ -51,7 +51,7 @@ def log_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         logits: (N, C).
-        targets: int64 (N,): one label a picture, softmax; or bool (N, C): any number of labels, a sigmoid each.
+        targets: int64 (N,): one label per picture (softmax), or bool (N, C): any number of labels (a sigmoid per class).
 
     Returns:
         Scalar, and (N, C).
@@ -100,7 +100,7 @@ def fit(
         return float(loss) / count, (gradient / count).cpu().numpy().ravel()
 
     begin = torch.zeros(width + 1, classes, dtype=torch.float64)
-    if start is None:  # where the penalty is strong only the bias counts, and crawls from zero
+    if start is None:  # under a strong penalty only the bias counts, and from zero it would take many steps
         rate = targets.double().mean(0) if targets.ndim == 2 else targets.bincount(minlength=classes).double() / count
         rate = rate.clamp(1e-6, 1 - 1e-6)
         begin[width] = (rate.logit() if targets.ndim == 2 else rate.log()).cpu()

@@ -51,7 +51,7 @@ def log_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         logits: (N, C).
-        targets: int64 (N,): one label per picture (softmax), or bool (N, C): any number of labels (a sigmoid per class).
+        targets: int64 (N,): one label per picture (softmax), or bool (N, C): several labels (a sigmoid per class).
 
     Returns:
         Scalar, and (N, C).

@@ -183,8 +183,8 @@ class EffectiveBatchHook(Hook):
         seen = batch_norm_images(runner.model, batch)
         if seen is not None and seen < base:
             runner.logger.warning(
-                f"BatchNorm normalises over {seen} images, the recipe's batch is {base}: accumulation does not "
-                "change that, expect a slightly different result"
+                f"BatchNorm normalises over {seen} images per step; the recipe's batch is {base}: accumulation "
+                "does not change that, expect a slightly different result"
             )
 
 

@@ -168,7 +168,7 @@ def test_mmengines_default_constructor_is_checked_too(make_runner: Make) -> None
 def test_batch_norm_warning(make_runner: Make) -> None:
     options = {"model__batch_norm": True, "auto_scale_lr__base_batch_size": 8}
     _, lines = train_recording_lr(make_runner(optim_wrapper__accumulative_counts=2, **options))
-    assert any("BatchNorm normalises over 4 images a step, the recipe's batch is 8" in line for line in lines)
+    assert any("BatchNorm normalises over 4 images per step; the recipe's batch is 8" in line for line in lines)
     _, lines = train_recording_lr(make_runner(train_dataloader__batch_size=8, **options))
     assert not any("BatchNorm normalises" in line for line in lines)
 

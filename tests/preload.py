@@ -1,0 +1,18 @@
+"""Imported once by the server that tests/forked.py forks from: what tools/train.py and tools/test.py would import."""
+
+import contextlib
+import io
+import warnings
+
+import mixedae  # noqa: F401  # before mmdet: it makes mmcv._ext findable
+from tests.unformatted import leave_configs_unformatted
+
+leave_configs_unformatted()
+with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import mmdet.datasets
+    import mmdet.models
+    import mmpretrain.datasets
+    import mmpretrain.models
+    import mmseg.datasets
+    import mmseg.models  # noqa: F401

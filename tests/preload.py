@@ -3,6 +3,7 @@
 import contextlib
 import io
 import warnings
+from importlib import import_module
 
 import mixedae  # noqa: F401  # before mmdet: it makes mmcv._ext findable
 from tests.unformatted import leave_configs_unformatted
@@ -10,9 +11,6 @@ from tests.unformatted import leave_configs_unformatted
 leave_configs_unformatted()
 with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import mmdet.datasets
-    import mmdet.models
-    import mmpretrain.datasets
-    import mmpretrain.models
-    import mmseg.datasets
-    import mmseg.models  # noqa: F401
+    for library in ("mmpretrain", "mmseg", "mmdet"):
+        import_module(f"{library}.datasets")
+        import_module(f"{library}.models")

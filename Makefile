@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export TOKENIZERS_PARALLELISM := false
+# One process per core, four at most: each imports everything, 1 GB. One that is done takes tests from the others.
+WORKERS := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: quickstart test test-fast test-slow lint clean
 
@@ -21,13 +23,13 @@ quickstart: $(STAMP)
 	$(BIN)/python tools/bench.py report mm_configs/benchmark/suites/quickstart.yaml
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not train"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not train"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(WORKERS) -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ PRETRAIN = f"{MINI}/pretrain/mixedae_vit-mini-p8_1xb64-coslr-3e_tiny-imagenet.py
 def train(config: str, work_dir: Path, samples: Path, *options: str) -> dict:
     """The record of a training run, as a user starts it."""
     env = {
-        **os.environ, "OMP_NUM_THREADS": "1",
+        **os.environ,
         "MIXEDAE_DATA_IMAGENET": str(samples / "tiny_imagenet100"),
         "MIXEDAE_DATA_CAMVID": str(samples / "camvid"),
         "MIXEDAE_DATA_COCO": str(samples / "coco_tiny"),

@@ -7,12 +7,13 @@ import pytest
 
 from mixedae.datasets.fingerprint import dataset_fingerprint
 from mixedae.files import ROOT
+from tests.forked import run_forked
 
 TOOL = ROOT / "tools" / "data.py"
 
 
 def run(*args):
-    return subprocess.run([sys.executable, str(TOOL), *map(str, args)], capture_output=True, text=True, timeout=120)
+    return run_forked(TOOL, *args)
 
 
 def test_help_loads_no_library():
@@ -28,7 +29,8 @@ def test_help_loads_no_library():
 
 def test_mini_writes_then_leaves_alone_then_refuses(tmp_path, mini_data):
     out = tmp_path / "mini"
-    first = run("mini", "--out", out, "--scale", "test", "--workers", 2)
+    command = [sys.executable, str(TOOL), "mini", "--out", str(out), "--scale", "test", "--workers", "2"]
+    first = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert first.returncode == 0, first.stderr
     assert f"{out}: written (seed 0)" in first.stdout and "imagenet/pretrain" in first.stdout
     assert dataset_fingerprint([out]) == dataset_fingerprint([mini_data]), "other workers, other files"

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from mixedae.datasets.subset import draw_subset, take_names, write_subset
 from mixedae.datasets.verify.checksums import check_or_write, parts_of
 from mixedae.errors import ConfigError, DataError
 from mixedae.files import ROOT
+from tests.forked import run_forked
 
 TOOL = ROOT / "tools" / "data.py"
 
@@ -86,8 +86,7 @@ def test_checksums_are_written_then_compared(tmp_path: Path, mini_data: Path) ->
 
 
 def test_the_command_holds_counts_against_a_card(mini_data: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(TOOL), "verify", "coco", str(mini_data / "coco"), "--card", "coco_cascade"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_forked(TOOL, "verify", "coco", mini_data / "coco", "--card", "coco_cascade")
     assert done.returncode == 1 and "train2017: " in done.stderr
     assert "118287 expected" in done.stderr
 

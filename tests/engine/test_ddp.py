@@ -2,13 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from mixedae.files import ROOT
+from tests.forked import Forked
 
 pytestmark = [pytest.mark.ddp, pytest.mark.train]
 
@@ -17,16 +15,11 @@ def launch(work_dir: Path, bad_rank: int, accumulation: int = 1) -> list[tuple[i
     """Exit code and output of both processes."""
     processes = []
     for rank in range(2):
-        env = os.environ | {
-            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
-            "OMP_NUM_THREADS": "1", "ACCUMULATION": str(accumulation),
-        }  # fmt: skip
-        command = [sys.executable, "-m", "tests.engine.ddp_worker", str(work_dir), str(bad_rank)]
-        processes.append(
-            subprocess.Popen(command, env=env, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        )
+        ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+        env = os.environ | ranks | {"ACCUMULATION": str(accumulation)}
+        processes.append(Forked("tests.engine.ddp_worker", work_dir, bad_rank, env=env))
     try:
-        return [(process.wait(timeout=300), process.stdout.read()) for process in processes]
+        return [(done.returncode, done.stdout + done.stderr) for done in (process.wait() for process in processes)]
     finally:
         for process in processes:
             process.kill()

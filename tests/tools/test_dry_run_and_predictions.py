@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tools.test_train_test import CLASSIFICATION, RANDOM, SEGMENTATION, SHORT, call
+from tests.tools.test_train_test import CLASSIFICATION, RANDOM, SEGMENTATION, SHORT, call, call_fresh
 
 DETECTION = "mm_configs/mini/detection/cascade-mask-rcnn_mixedae-vit-mini_fpn_10e_mini.py"
 
@@ -31,10 +31,11 @@ def test_a_dry_run_tells_and_leaves_no_checkpoint(mini_data: Path, tmp_path: Pat
 @pytest.mark.parametrize("config", [CLASSIFICATION, SEGMENTATION, DETECTION])
 def test_predictions_and_pictures(config: str, mini_data: Path, tmp_path: Path) -> None:
     options = SHORT.get(config, ["train_cfg.max_epochs=1", "train_dataloader.dataset.indices=4", RANDOM])
-    trained = call("tools/train.py", config, "--work-dir", tmp_path, "--cfg-options", *options, data=mini_data)
+    trained = call_fresh("tools/train.py", config, "--work-dir", tmp_path, "--cfg-options", *options, data=mini_data)
     assert trained.returncode == 0, trained.stderr
     out, metrics = tmp_path / "out", tmp_path / "metrics.json"
-    done = call("tools/test.py", config, tmp_path / "epoch_1.pth", "--work-dir", tmp_path / "test", "--out", metrics,
+    test = call_fresh if config == DETECTION else call
+    done = test("tools/test.py", config, tmp_path / "epoch_1.pth", "--work-dir", tmp_path / "test", "--out", metrics,
                 "--predictions", out, "--pictures", 2, data=mini_data)  # fmt: skip
     assert done.returncode == 0, done.stderr
     entries = json.loads((out / "predictions.json").read_text())

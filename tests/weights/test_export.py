@@ -13,6 +13,7 @@ from mixedae.errors import WeightsError
 from mixedae.files import ROOT
 from mixedae.models import MixedAEViT
 from mixedae.weights import convert, fingerprint, load_backbone, read_state_dict, write_state_dict
+from tests.forked import run_forked
 from tests.weights.vits import fb_forward, fb_mae_state, mm_vit, randomise, timm_vit
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -141,22 +142,18 @@ def test_what_timm_has_no_place_for_is_refused() -> None:
         write_state_dict("x.bin", {})
 
 
-def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-    root = ROOT
-    command = [sys.executable, "tools/checkpoint.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True)
-
-
 @pytest.mark.train
 def test_the_command(tmp_path: Path) -> None:
+    tool = "tools/checkpoint.py"
     torch.save({"model": fb_mae_state()}, tmp_path / "mae.pth")
-    done = call("inspect", tmp_path / "mae.pth")
+    inspect = [sys.executable, tool, "inspect", str(tmp_path / "mae.pth")]
+    done = subprocess.run(inspect, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "mae-pretrained; ViT of 3 layers, width 32, patches of 8x8" in done.stdout
     mark = done.stdout.split("fingerprint ")[-1].strip()
-    done = call("export", tmp_path / "mae.pth", tmp_path / "out.safetensors", "--to", "timm")
+    done = run_forked(tool, "export", tmp_path / "mae.pth", tmp_path / "out.safetensors", "--to", "timm")
     assert done.returncode == 0 and mark in done.stdout and "left out: mask_token (1)" in done.stdout, done.stdout
     (tmp_path / "mae.pth").write_bytes((tmp_path / "mae.pth").read_bytes()[:-500])
-    done = call("convert", tmp_path / "mae.pth", tmp_path / "no.pth")
+    done = run_forked(tool, "convert", tmp_path / "mae.pth", tmp_path / "no.pth")
     assert done.returncode == 1 and done.stderr.startswith("error: WeightsError: ") and "truncated" in done.stderr
     assert not (tmp_path / "no.pth").exists()

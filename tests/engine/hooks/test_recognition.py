@@ -1,8 +1,6 @@
 """RecognitionHook: what it measures, and that training does not notice it."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +13,10 @@ from mmengine.visualization import Visualizer
 
 from mixedae.analysis.measures.recognition import logged
 from mixedae.errors import ConfigError
-from mixedae.files import ROOT
 from mixedae.models.recognition import recognition_by_layer
 from mixedae.ops import patchify, sample_sources
 from tests.engine.hooks.recognition_run import EPOCHS, IMAGES, MODEL, ToyImages, config
+from tests.forked import Forked
 
 HOOK = dict(type="mixedae.RecognitionHook", num_images=6)
 
@@ -88,21 +86,18 @@ def test_only_what_mixes_can_be_watched(tmp_path: Path) -> None:
 @pytest.mark.train
 def test_two_processes_end_with_equal_weights_and_one_log(tmp_path: Path) -> None:
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.engine.hooks.recognition_run", str(tmp_path)],
-            env=os.environ | {"RANK": str(r), "LOCAL_RANK": str(r), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"},
-            cwd=ROOT,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+        Forked(
+            "tests.engine.hooks.recognition_run",
+            tmp_path,
+            env=os.environ | {"RANK": str(r), "LOCAL_RANK": str(r), "WORLD_SIZE": "2"},
         )
         for r in range(2)
     ]
     try:
-        outputs = [(process.communicate(timeout=300)[0], process.returncode) for process in processes]
+        ends = [process.wait() for process in processes]
     finally:
         for process in processes:
             process.kill()
-    assert [code for _, code in outputs] == [0, 0], outputs
+    assert [done.returncode for done in ends] == [0, 0], ends
     assert (tmp_path / "sum_0").read_text() == (tmp_path / "sum_1").read_text()
     assert list(logged(tmp_path)) == list(range(1, EPOCHS + 1))

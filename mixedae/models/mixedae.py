@@ -38,13 +38,13 @@ class MixedAE(BaseSelfSupervisor):
         neck: a ``mixedae.MixedAEPretrainDecoder``; None (with ``reconstruction=False``) for the contrastive loss alone.
         head: a ``mixedae.MixedAEPretrainHead``.
         group_size: G = 1/r, 4 in the paper (section 4.1); at least 2.
-        mode: ``compose`` (default): one mixed sample a group, Br of them a batch; ``full``: G a group, B a batch (Fig.
-            4).
+        mode: ``compose`` (default): one mixed sample per group, Br per batch; ``full``: G per group, B per batch
+            (Fig. 4).
         segment_embedding: ``learnable`` (default; section 3.2 follows BERT, whose segments are learnt), ``fixed``
             (sin-cos of the index) or ``none``.
         reconstruction: False leaves Eq. (4) out (section 4.5: that fails; an ablation).
         shares: None (default): every image gives the same share r, Eq. (2); or G shares with sum 1,
-            dealt out at random to the images of a group.
+            assigned at random to the images of a group.
         **kwargs: see ``mmpretrain.BaseSelfSupervisor``.
 
     Raises:

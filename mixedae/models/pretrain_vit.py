@@ -147,7 +147,10 @@ class MixedAEPretrainViT(MixedAEViT):
         return q, k, v
 
     def _oracle_mask(self, sources: Tensor | None) -> Tensor:
-        """Who sees whom, bool (B, 1, N, N): patches their own image's; [CLS] all and, if in the pool, seen by all."""
+        """Which keys each query may attend to, bool (B, 1, N, N).
+
+        A patch attends to the patches of its own image, and to [CLS] if that is in the pool. [CLS] attends to all.
+        """
         if sources is None:
             raise ConfigError("oracle attention needs the sources; call encode(..., sources=sources)")
         prefix = self.num_extra_tokens

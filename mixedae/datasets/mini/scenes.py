@@ -86,7 +86,11 @@ def background(draw: Draw, size: int) -> Ints:
 
 
 def random_distractor(draw: Draw, x: int, y: int, radius: int, textured: int) -> Thing:
-    """A thing of no class: in ``textured`` % of cases another outline with any texture, else a class's, untextured."""
+    """An object that belongs to no class.
+
+    In ``textured`` % of the cases its outline is none of the classes' and its texture is any; otherwise its outline is
+    one of the classes' and it has no texture.
+    """
     if draw.chance(textured):
         outline = sorted(set(OUTLINES) - set(CLASS_OUTLINES))[draw.one(0, len(OUTLINES) - 5)]
         texture = list(TEXTURES)[draw.one(0, len(TEXTURES))]
@@ -120,7 +124,10 @@ def picture(draw: Draw, label: int) -> NDArray[np.uint8]:
 
 
 def _place(draw: Draw, taken: list[tuple[int, int]], margin: int) -> tuple[int, int]:
-    """A place in the scene (Q8): of three the one that is furthest from the places taken, so that few hide whole."""
+    """A place in the scene (Q8): three are drawn, and the one furthest from the taken places wins.
+
+    So few objects are hidden completely by others.
+    """
     best, best_distance = (0, 0), -1
     for _ in range(3):
         x, y = (draw.one(margin, SCENE_SIZE * 256 - margin) for _ in range(2))

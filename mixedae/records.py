@@ -52,7 +52,7 @@ class RunRecord(BaseModel):
         load_report: what the pre-trained weights gave to the backbone, see :class:`mixedae.weights.LoadReport`.
     """
 
-    model_config = ConfigDict(extra="ignore", ser_json_inf_nan="constants")  # a NaN beside the metric is not a null
+    model_config = ConfigDict(extra="ignore", ser_json_inf_nan="constants")  # NaN stays NaN in JSON
 
     status: Literal["finished"]
     metrics: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from mixedae.registry import MODELS
 
 
 class HomologousContrastiveLoss(nn.Module):
-    """Eq. (7): draw the features of patches of one image together, push those of the other images in the mixture away.
+    """Eq. (7): features of patches of one image attract each other and repel those of the mixture's other images.
 
     A supervised contrastive loss (arXiv 2004.11362) within a mixed sample. Eq. (7) prints sums; means are taken here,
     over a query's positives and then over queries. Only so is the loss, at lambda = 0.1, the regulariser that section
@@ -139,5 +139,6 @@ class MixedAEPretrainHead(BaseModule):
         Returns:
             Scalar.
         """
-        projected = self.projector(features)[:, -sources.shape[1] :]  # after projecting, [CLS] is cheaper to cut off
+        # [CLS] is cut off after the projector: its output is narrow, and the cut copies what it keeps.
+        projected = self.projector(features)[:, -sources.shape[1] :]
         return self.contrastive_weight * self.contrastive_loss(projected, sources)

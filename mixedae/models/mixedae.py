@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mixedae.errors import ConfigError
 from mixedae.models.vit import patch_size
-from mixedae.ops import given_by, mix, num_groups, patchify, sample_sources, target_images
+from mixedae.ops import masked_positions, mix, num_groups, patchify, sample_sources
 from mixedae.ops.mixing import MODES, share_counts
 from mixedae.registry import MODELS
 
@@ -38,8 +38,8 @@ class MixedAE(BaseSelfSupervisor):
         neck: a ``mixedae.MixedAEPretrainDecoder``; None (with ``reconstruction=False``) for the contrastive loss alone.
         head: a ``mixedae.MixedAEPretrainHead``.
         group_size: G = 1/r, 4 in the paper (section 4.1); at least 2.
-        mode: ``compose`` (default): one mixed sample per group, Br per batch; ``full``: G per group, B per batch (Fig.
-            4).
+        mode: ``compose`` (default): one mixed sample per group, Br per batch; ``full``: G per group, B per batch
+            (Fig. 4).
         segment_embedding: ``learnable`` (default; section 3.2 follows BERT, whose segments are learnt), ``fixed``
             (sin-cos of the index) or ``none``.
         reconstruction: False leaves Eq. (4) out, an ablation (section 4.5: training then fails).
@@ -158,17 +158,8 @@ class MixedAE(BaseSelfSupervisor):
         return losses
 
     def _reconstruction_loss(self, latent: Tensor, patches: Tensor, sources: Tensor) -> Tensor:
-        """Eq. (4). Of the G*L positions of an unmixed group exactly (G-1)*L are masked: only these are predicted."""
-        length, size = sources.shape[1], self.group_size
-        fewest = length // size if self.shares is None else min(share_counts(length, size, self.shares))
-        masked = ~given_by(sources, size).flatten(0, 1)  # (M*G, L)
-        read = masked.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : length - fewest]
-        features = self.neck.decode_mixed(latent, sources, size, read).flatten(0, 1)
-        target = self.head.targets(patches)
-        images = target_images(len(sources), len(patches), size, sources.device)
-        wanted = (images[:, None] * length + read).flatten()
-        count = len(sources) * length * (size - 1)
-        if count < len(wanted):  # sources that gave more patches than the fewest have fewer masked ones than were read
-            order = masked.gather(1, read).flatten().to(torch.uint8).argsort(descending=True, stable=True)[:count]
-            features, wanted = features.index_select(0, order), wanted[order]
-        return self.head.reconstruction_loss(self.neck.predict(features), target.flatten(0, 1).index_select(0, wanted))
+        """Eq. (4): mean squared error between x and y = DEC(unmixed z), over the masked patches, 1 - 1(M = i)."""
+        masked = masked_positions(sources, len(patches), self.group_size, self.shares)
+        decoded = self.neck.decode_mixed(latent, sources, self.group_size, masked.read)
+        predicted = self.neck.predict(masked.of_decoded(decoded))
+        return self.head.reconstruction_loss(predicted, masked.of_images(self.head.targets(patches)))

@@ -147,7 +147,7 @@ class MixedAEPretrainViT(MixedAEViT):
         return q, k, v
 
     def _oracle_mask(self, sources: Tensor | None) -> Tensor:
-        """Which token may attend to which, bool (B, 1, N, N).
+        """Which keys each query may attend to, bool (B, 1, N, N).
 
         A patch attends to the patches of its own image, and to [CLS] if that is in the pool. [CLS] attends to all.
         """

@@ -86,10 +86,10 @@ def background(draw: Draw, size: int) -> Ints:
 
 
 def random_distractor(draw: Draw, x: int, y: int, radius: int, textured: int) -> Thing:
-    """A thing that belongs to no class.
+    """An object that belongs to no class.
 
-    In ``textured`` % of cases it has an outline of no class and any texture, otherwise the outline of a class and no
-    texture.
+    In ``textured`` % of the cases its outline is none of the classes' and its texture is any; otherwise its outline is
+    one of the classes' and it has no texture.
     """
     if draw.chance(textured):
         outline = sorted(set(OUTLINES) - set(CLASS_OUTLINES))[draw.one(0, len(OUTLINES) - 5)]
@@ -124,7 +124,10 @@ def picture(draw: Draw, label: int) -> NDArray[np.uint8]:
 
 
 def _place(draw: Draw, taken: list[tuple[int, int]], margin: int) -> tuple[int, int]:
-    """Of three random places (Q8) the furthest from those taken, so that few objects are fully hidden."""
+    """A place in the scene (Q8): three are drawn, and the one furthest from the taken places wins.
+
+    So few objects are hidden completely by others.
+    """
     best, best_distance = (0, 0), -1
     for _ in range(3):
         x, y = (draw.one(margin, SCENE_SIZE * 256 - margin) for _ in range(2))

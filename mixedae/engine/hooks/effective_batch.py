@@ -86,8 +86,8 @@ class EffectiveBatchHook(Hook):
     """Makes the learning rate follow from the effective batch, prints the arithmetic, and refuses what contradicts it.
 
     With ``auto_scale_lr=dict(base_batch_size=B, enable=True)`` the optimizer's ``lr`` is for B images, and becomes
-    lr x effective batch / B: mmengine has applied processes x images / B by then, the hook adds the accumulation, and
-    builds the schedulers anew from it. Without ``enable``, the effective batch must be B.
+    lr x effective batch / B. By then mmengine has applied processes x images / B; the hook multiplies by the
+    accumulation, and builds the schedulers again from that. Without ``enable``, the effective batch must be B.
 
     With ``accumulate=True`` in ``auto_scale_lr``, and no ``optim_wrapper.accumulative_counts``, gradients are
     accumulated until the batch is B, or as near as it gets: a recipe for 8 GPUs then takes the same steps on one.
@@ -95,7 +95,7 @@ class EffectiveBatchHook(Hook):
     What a recipe counts in iterations are optimizer steps: with accumulation the length of the run, warm-up,
     milestones, validation and checkpoints are stretched by it. (Epochs need no such care.)
 
-    It also says where BatchNorm sees fewer images than the recipe's B.
+    It warns if BatchNorm normalises over fewer images than the recipe's B.
     """
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 _base_ = "./imagenet_pretrain.py"
 
 data_root = "{{$MIXEDAE_DATA_MINI:data/mini}}"
-batch_size = 64
+batch_size = 64  # all processes together: the batch that lr is for
 train_pipeline = [  # through Pillow, pixel for pixel what the figures in RESULTS.md were measured with
     dict(type="LoadImageFromFile", imdecode_backend="pillow"),
     dict(

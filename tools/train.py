@@ -30,6 +30,11 @@ def main() -> None:
         action="store_true",
         help="check everything, train for two iterations, print what the whole run would be, and stop",
     )
+    parser.add_argument(
+        "--show",
+        action="store_true",
+        help="print every key of the resolved recipe with the file it comes from, and stop",
+    )
     args = parser.parse_args()
     cfg = read_config(args)
     if args.amp:
@@ -38,6 +43,11 @@ def main() -> None:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
     merge_options(cfg, args.cfg_options or {}, args.config)
+    if args.show:
+        from mixedae.origins import as_text, origins_of_run
+
+        print(as_text(origins_of_run(args.config, args.overlay, args.cfg_options or {}, cfg, "tools/train.py")))
+        return
     check_device(cfg)
 
     from mmengine.registry import RUNNERS

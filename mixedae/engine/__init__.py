@@ -9,13 +9,12 @@ from mixedae.engine.hooks.recognition import RecognitionHook
 from mixedae.engine.hooks.run_record import RunRecordHook
 from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.probes.frozen import KNNProbeLoop, LinearProbeLoop
-from mixedae.engine.probes.knn import KNNHook, KNNLoop
+from mixedae.engine.probes.knn import KNNHook
 from mixedae.engine.voc07_metric import VOC07Metric
 
 __all__ = [
     "EffectiveBatchHook",
     "KNNHook",
-    "KNNLoop",
     "KNNProbeLoop",
     "LearningRateDecayOptimWrapperConstructor",
     "LinearProbeLoop",

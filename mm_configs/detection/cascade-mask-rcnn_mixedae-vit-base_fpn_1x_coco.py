@@ -4,8 +4,8 @@ python tools/train.py mm_configs/detection/cascade-mask-rcnn_mixedae-vit-base_fp
     --cfg-options model.backbone.init_cfg.checkpoint=PATH
 
 Expected box / mask AP (paper, Table 1), tolerance 0.3 (random variation, facebookresearch/moco#39): MAE 300, 800,
-1600 epochs 47.2 / 41.1, 49.4 / 42.9, 50.6 / 43.8; MixedAE 47.8 / 41.6, 50.3 / 43.5, 51.5 / 44.5. Every number is
-inherited.
+1600 epochs 47.2 / 41.1, 49.4 / 42.9, 50.6 / 43.8; MixedAE 47.8 / 41.6, 50.3 / 43.5, 51.5 / 44.5. Every other
+number is inherited.
 """
 
 _base_ = [
@@ -14,3 +14,6 @@ _base_ = [
     "../_base_/schedules/detection_1x.py",
     "../_base_/detection_runtime.py",
 ]
+
+num_gpus = 8
+train_dataloader = dict(batch_size=_base_.batch_size // num_gpus)

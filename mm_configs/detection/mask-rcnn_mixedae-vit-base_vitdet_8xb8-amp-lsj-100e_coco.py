@@ -4,7 +4,7 @@ tools/dist_train.sh mm_configs/detection/mask-rcnn_mixedae-vit-base_vitdet_8xb8-
     --cfg-options model.backbone.init_cfg.checkpoint=PATH
 
 Expected box / mask AP with official MAE's weights, 1600 epochs: 51.6 / 45.9, tolerance 0.3 (standard deviation 0.1 over
-five runs; both detectron2 projects/ViTDet/README.md). Every number is inherited.
+five runs; both detectron2 projects/ViTDet/README.md). Every other number is inherited.
 model.backbone.with_cp=True saves memory.
 """
 
@@ -15,6 +15,8 @@ _base_ = [
     "../_base_/detection_runtime.py",
 ]
 
+num_gpus = 8
+train_dataloader = dict(batch_size=_base_.batch_size // num_gpus)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=_base_.interval, save_last=True),

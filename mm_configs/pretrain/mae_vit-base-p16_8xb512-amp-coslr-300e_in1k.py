@@ -15,12 +15,13 @@ _base_ = [
 
 max_epochs = 300
 base_lr = 1.5e-4
-total_batch = 8 * _base_.batch_size
+num_gpus = 8
 
+train_dataloader = dict(batch_size=_base_.batch_size // num_gpus)
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs)
 optim_wrapper = dict(
-    optimizer=dict(lr=base_lr * total_batch / _base_.base_lr_images, fused=True)  # one kernel for all parameters
+    optimizer=dict(lr=base_lr * _base_.batch_size / _base_.base_lr_images, fused=True)  # one kernel for all parameters
 )
-auto_scale_lr = dict(base_batch_size=total_batch, enable=True)
+auto_scale_lr = dict(base_batch_size=_base_.batch_size, enable=True)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(end=max_epochs)

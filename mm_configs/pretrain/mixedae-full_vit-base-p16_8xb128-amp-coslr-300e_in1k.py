@@ -8,9 +8,8 @@ Batch: section 4.1.
 
 _base_ = "./mixedae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py"
 
-batch_size = 128  # images a process
-total_batch = 8 * batch_size
+batch_size = 1024  # all processes together: the batch that lr is for
 model = dict(mode="full")
-train_dataloader = dict(batch_size=batch_size)
-optim_wrapper = dict(optimizer=dict(lr=_base_.base_lr * total_batch / _base_.base_lr_images))
-auto_scale_lr = dict(base_batch_size=total_batch)
+train_dataloader = dict(batch_size=batch_size // _base_.num_gpus)
+optim_wrapper = dict(optimizer=dict(lr=_base_.base_lr * batch_size / _base_.base_lr_images))
+auto_scale_lr = dict(base_batch_size=batch_size)

@@ -115,7 +115,7 @@ def test_no_block_at_all_is_a_linear_probe() -> None:
 def test_knn() -> None:
     cfg = load(KNN)
     assert tuple(cfg.train_cfg.ks) == (10, 20, 100, 200) and cfg.train_cfg.temperature == 0.07
-    assert LOOPS.get("mixedae.KNNLoop").__name__ == "KNNLoop"
+    assert LOOPS.get(cfg.train_cfg.type).__name__ == "KNNProbeLoop" and cfg.train_cfg.choose is False
     train, val = cfg.train_dataloader, cfg.val_dataloader
     assert train.dataset.pipeline == val.dataset.pipeline and not train.sampler.shuffle and not train.drop_last
     assert cfg.model.backbone.out_type == "raw" and cfg.model.backbone.final_norm

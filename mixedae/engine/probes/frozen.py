@@ -24,7 +24,7 @@ from mixedae.datasets.held_out import held_out_indices
 from mixedae.datasets.small_set import labels_of
 from mixedae.engine.console import NOTICE
 from mixedae.engine.probes.features import FOLDER, cached_features
-from mixedae.engine.probes.knn import KS, TEMPERATURE, knn_votes
+from mixedae.engine.probes.knn import KS, TEMPERATURE, knn_votes, measure
 from mixedae.engine.probes.logistic import TOLERANCE, fit
 from mixedae.errors import ConfigError
 from mixedae.registry import LOOPS
@@ -217,6 +217,8 @@ class KNNProbeLoop(FrozenLoop):
         ks: numbers of neighbours.
         temperature: of the votes.
         cache: see :class:`FrozenLoop`.
+        choose: False is DINO's protocol for ImageNet: no k is chosen, the metrics are ``knn/top1_k<k>`` for each. The
+            features of millions of pictures are then neither kept on disk nor sent to every process.
     """
 
     name, parameter = "knn", "k"
@@ -228,9 +230,25 @@ class KNNProbeLoop(FrozenLoop):
         ks: Sequence[int] = KS,
         temperature: float = TEMPERATURE,
         cache: str = FOLDER,
+        choose: bool = True,
     ) -> None:
         super().__init__(runner, dataloader, ks, cache)
-        self.temperature = temperature
+        self.ks, self.temperature, self.choose = tuple(ks), temperature, choose
+
+    def run(self) -> nn.Module:
+        """Choose, then test once (:meth:`FrozenLoop.run`); or measure every k.
+
+        Returns:
+            The model, unchanged.
+        """
+        if self.choose:
+            return super().run()
+        runner = self.runner
+        runner.call_hook("before_train")
+        metrics = measure(runner.model, self.dataloader, runner.val_dataloader, self.ks, self.temperature)
+        runner.call_hook("after_val_epoch", metrics=metrics)
+        runner.call_hook("after_train")
+        return runner.model
 
     def scores(
         self, features: Tensor, targets: Tensor, classes: int, queries: Tensor, candidates: Sequence[float]

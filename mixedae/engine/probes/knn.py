@@ -1,4 +1,4 @@
-"""k-NN classification on frozen features: a hook that watches pre-training, and a loop that only measures.
+"""k-NN classification on frozen features: the vote, its accuracy, and a hook that watches pre-training by it.
 
 References:
     Instance discrimination, arXiv 1805.01978, section 3.4 (votes weighted by exp(cosine / temperature)); DINO,
@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mixedae.engine.console import NOTICE
 from mixedae.engine.probes.features import features_of
 from mixedae.errors import ConfigError
-from mixedae.registry import HOOKS, LOOPS
+from mixedae.registry import HOOKS
 
 KS = (10, 20, 100, 200)
 TEMPERATURE = 0.07
@@ -178,43 +178,3 @@ class KNNHook(Hook):
         runner.visualizer.add_scalars(metrics, step=runner.epoch + 1)
         listed = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
         runner.logger.info(f"epoch {runner.epoch + 1}: {listed}", extra=NOTICE)
-
-
-@LOOPS.register_module()
-class KNNLoop(BaseLoop):
-    """In the place of a train loop: the training pictures vote on the validation pictures, nothing is trained.
-
-    Metrics are reported as a validation's are, so that the run leaves the usual record.
-
-    Args:
-        runner: the runner.
-        dataloader: of the training pictures, with the test pipeline.
-        ks: numbers of neighbours.
-        temperature: of the votes.
-    """
-
-    epoch = iter = 0
-    max_epochs = max_iters = 1
-
-    def __init__(
-        self,
-        runner: Runner,
-        dataloader: DataLoader | dict,
-        ks: Sequence[int] = KS,
-        temperature: float = TEMPERATURE,
-    ) -> None:
-        super().__init__(runner, dataloader)
-        self.ks, self.temperature = tuple(ks), temperature
-
-    def run(self) -> nn.Module:
-        """Measure.
-
-        Returns:
-            The model, unchanged.
-        """
-        runner = self.runner
-        runner.call_hook("before_train")
-        metrics = measure(runner.model, self.dataloader, runner.val_dataloader, self.ks, self.temperature)
-        runner.call_hook("after_val_epoch", metrics=metrics)
-        runner.call_hook("after_train")
-        return runner.model

@@ -6,8 +6,6 @@ half are resized, cropped and resized again. Expects train2017/, val2017/ and an
 
 data_root = "{{$MIXEDAE_DATA_COCO:data/coco}}"
 long_side, short_side = 1333, 800
-num_gpus, images_per_gpu = 8, 2
-batch_size = num_gpus * images_per_gpu  # 16: the batch that the learning rate is for
 
 train_scales = [(short, long_side) for short in range(480, short_side + 1, 32)]
 crop_scales = [(short, long_side) for short in (400, 500, 600)]
@@ -40,8 +38,7 @@ test_pipeline = [
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 
-train_dataloader = dict(
-    batch_size=images_per_gpu,
+train_dataloader = dict(  # batch_size: the leaf's, from the schedule
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),

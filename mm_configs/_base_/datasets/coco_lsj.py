@@ -28,9 +28,7 @@ train_pipeline = [
 ]
 test_pipeline = [_base_.load_image, resize, square, _base_.load_annotations, _base_.test_pipeline[-1]]
 
-num_gpus, images_per_gpu = 8, 8
 train_dataloader = dict(
-    batch_size=images_per_gpu,
     num_workers=8,
     sampler=dict(_delete_=True, type="InfiniteSampler", shuffle=True),
     batch_sampler=None,  # every picture is square

@@ -23,7 +23,7 @@ resize = [
 train_pipeline = [load_image, *augment]
 test_pipeline = [load_image, *resize]
 
-batch_size = 64
+batch_size = 64  # all processes together: the batch that lr is for
 loader = dict(num_workers=4, persistent_workers=True, collate_fn=dict(type="default_collate"))
 train_dataloader = dict(
     **loader,

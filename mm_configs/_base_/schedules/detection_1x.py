@@ -4,7 +4,7 @@ The command line in iBOT's README overrides the config file's 36 epochs and laye
 44.2 AP belongs to that command line (bytedance/ibot, evaluation/README.md).
 """
 
-base_batch_size = 16  # 8 GPUs x 2 images, the batch that 1e-4 is for
+batch_size = 16  # all processes together: the batch that lr is for
 lr = 1e-4
 max_epochs = 12
 warmup_iters = 500
@@ -25,4 +25,4 @@ optim_wrapper = dict(
     constructor="mixedae.LearningRateDecayOptimWrapperConstructor",
     paramwise_cfg=dict(layer_decay_rate=0.75, no_decay=()),  # iBOT decays positions and [CLS] too
 )
-auto_scale_lr = dict(base_batch_size=base_batch_size, enable=True, accumulate=True)  # on any number of GPUs
+auto_scale_lr = dict(base_batch_size=batch_size, enable=True, accumulate=True)  # on any number of GPUs

@@ -4,7 +4,7 @@ facebookresearch/detectron2 ``projects/ViTDet/configs/COCO/mask_rcnn_vitdet_b_10
 warm-up of 250 steps from 1/1000, a tenth from step 163,889 and again from 177,546.
 """
 
-base_batch_size = 64
+batch_size = 64  # all processes together: the batch that lr is for
 lr = 1e-4
 max_iters = 184_375
 interval = 5000
@@ -31,4 +31,4 @@ optim_wrapper = dict(
     constructor="mixedae.LearningRateDecayOptimWrapperConstructor",
     paramwise_cfg=dict(layer_decay_rate=0.7, no_decay=("pos_embed",), decay_biases=True),
 )
-auto_scale_lr = dict(base_batch_size=base_batch_size, enable=True, accumulate=True)
+auto_scale_lr = dict(base_batch_size=batch_size, enable=True, accumulate=True)

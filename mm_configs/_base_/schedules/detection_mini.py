@@ -1,6 +1,6 @@
 """The mini ViT's detection schedule: AdamW, warm-up, cosine to zero over the number of epochs that the leaf sets."""
 
-batch_size = 2  # the batch that lr is for
+batch_size = 2  # all processes together: the batch that lr is for
 lr = 1e-3
 warmup_iters = 40
 

@@ -3,7 +3,7 @@
 Own values, for a batch of 32: learning rate, warm-up and final learning rate; the rest is MAE's.
 """
 
-batch_size = 32  # the batch that lr is for
+batch_size = 32  # all processes together: the batch that lr is for
 lr = 3e-3
 warmup_epochs = 0.9  # below 1, so that a run of one epoch still has a schedule
 

@@ -3,7 +3,7 @@
 Own values, for a batch of 4: learning rate, layer decay, warm-up; the rest is the ADE20K recipe's.
 """
 
-batch_size = 4  # the batch that lr is for
+batch_size = 4  # all processes together: the batch that lr is for
 lr = 2e-3
 warmup_epochs = 0.9  # below 1, so that a run of one epoch still has a schedule
 

@@ -10,4 +10,4 @@ Published (arXiv 2303.17152, Tables 3e and 3f, last row): 82.7 % top-1 on ImageN
 _base_ = "../mixedae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py"
 
 base_lr = 1.5e-4
-optim_wrapper = dict(optimizer=dict(lr=base_lr * _base_.total_batch / _base_.base_lr_images))
+optim_wrapper = dict(optimizer=dict(lr=base_lr * _base_.batch_size / _base_.base_lr_images))

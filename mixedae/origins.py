@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from mixedae.command_line import RUNNER_KEYS, merge_overlays
 from mixedae.files import ROOT
 from mixedae.options import merge_options
+from mixedae.overlays import RUNNER_KEYS, merge_overlays
 
 if TYPE_CHECKING:
     from mmengine.config import Config

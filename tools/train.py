@@ -4,6 +4,7 @@
 python tools/train.py CONFIG --cfg-options model.backbone.init_cfg.checkpoint=FILE
 """
 
+import signal
 from typing import TYPE_CHECKING
 
 from mixedae.command_line import argument_parser, import_library, read_config, run
@@ -46,6 +47,7 @@ def main() -> None:
     if args.show:
         from mixedae.origins import as_text, origins_of_run
 
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--show | head` ends without a traceback
         print(as_text(origins_of_run(args.config, args.overlay, args.cfg_options or {}, cfg, "tools/train.py")))
         return
     check_device(cfg)

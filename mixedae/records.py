@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mixedae.files import read_json
 
 RECORD = "run_record.json"
 """A :class:`RunRecord`, written after the training."""
@@ -96,6 +98,14 @@ class Progress(BaseModel):
     lr: float | None = None
     eta_s: float | None = None
     metrics: dict[str, Any] = {}
+
+
+def read_progress(folder: Path) -> Progress | None:
+    """How far the run in a folder is; None before its first step, and while the file cannot be read."""
+    try:
+        return Progress.model_validate(read_json(folder / PROGRESS))
+    except ValidationError:
+        return None
 
 
 OutcomeKind = Literal["correct", "areas", "detections"]

@@ -15,6 +15,7 @@ from mixedae.records import (
     layer_of,
     layer_scalar,
     outcomes_array,
+    read_progress,
     scalar_lines,
 )
 
@@ -46,6 +47,15 @@ def test_progress_keeps_the_keys_on_disk() -> None:
     assert list(Progress().model_dump()) == [
         "phase", "epoch", "max_epochs", "iter", "max_iters", "loss", "lr", "eta_s", "metrics",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [None, "", '{"iter": 3', "[]", "null", '{"loss": "low"}'])
+def test_progress_that_cannot_be_read_is_none(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "progress.json").write_text(text)
+    assert read_progress(tmp_path) is None
+    (tmp_path / "progress.json").write_text('{"iter": 3, "max_iters": 9, "later": 1}')
+    assert read_progress(tmp_path) == Progress(iter=3, max_iters=9)
 
 
 def test_names_of_scalars_and_arrays() -> None:

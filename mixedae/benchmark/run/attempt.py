@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
-from mixedae.benchmark.store.results import OUTCOMES, PROGRESS, RECORD, RESULT, Identity, Provenance
+from mixedae.benchmark.store.results import RESULT, Identity, Provenance
 from mixedae.errors import ResultsError
 from mixedae.files import read_json, write_json
+from mixedae.records import OUTCOMES, PROGRESS, RECORD
 
 ATTEMPT = "attempt.json"
 LOCK = ".lock"

@@ -18,12 +18,12 @@ from mixedae.benchmark.plan.suites import load_suite
 from mixedae.benchmark.run.board import Board
 from mixedae.benchmark.run.command import TRAINER
 from mixedae.benchmark.run.runner import SuiteRunner
-from mixedae.benchmark.store.results import PROGRESS
 from mixedae.benchmark.store.settings import Request
 from mixedae.benchmark.store.survey import State, Survey
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.errors import LauncherError
 from mixedae.files import read_json, write_json
+from mixedae.records import read_progress
 
 JOBS = "jobs"  # in the suite's folder: submitit's files, and which job was sent for which cell
 FOREVER = 7 * 24 * 60  # minutes
@@ -174,7 +174,7 @@ class ClusterRunner(SuiteRunner):
             self._show(cell, state, made_now=True)
 
     def _watch(self, cell: Cell) -> None:
-        progress = read_json(self.workspace.dir(cell) / PROGRESS, default={})
+        progress = read_progress(self.workspace.dir(cell))
         if progress and self.views[cell].state == "waiting":
             self.views[cell].start(self.views[cell].note)
             self._began[cell] = time.monotonic()

@@ -10,11 +10,10 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from mixedae.benchmark.store.results import LOG, PROGRESS
+from mixedae.benchmark.store.results import LOG
 from mixedae.errors import NonFiniteLossError
-from mixedae.files import read_json
+from mixedae.records import Progress, read_progress
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
@@ -67,10 +66,9 @@ class TrainingProcess:
         """The exit status, or None while it runs."""
         return self._process.poll()
 
-    def progress(self) -> dict[str, Any]:
-        """What progress.json says now; empty before the first training step."""
-        found = read_json(self.folder / PROGRESS, default={})
-        return found if isinstance(found, dict) else {}
+    def progress(self) -> Progress | None:
+        """How far the training is; None before its first step."""
+        return read_progress(self.folder)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process and its workers."""

@@ -15,8 +15,6 @@ from mixedae.benchmark.run.command import command_of
 from mixedae.benchmark.run.process import failure_reason
 from mixedae.benchmark.store.results import (
     LOG,
-    OUTCOMES,
-    RECORD,
     RESULT,
     UNPAIRED,
     Checkpoint,
@@ -27,6 +25,7 @@ from mixedae.benchmark.store.results import (
 )
 from mixedae.benchmark.store.survey import Survey
 from mixedae.errors import MixedAEError, ResultsError
+from mixedae.records import OUTCOMES, RECORD
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from mixedae.benchmark.plan.cards import Metric
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.store.survey import Kind, State
+from mixedae.records import Progress
 
 Shown = Literal["waiting", "running", "elsewhere", "done", "cached", "diverged", "failed", "blocked"]
 # How a cell on disk is shown; what is not listed is still to be run.
@@ -25,7 +26,7 @@ class CellView:
         reason: why it failed or is blocked.
         numbers: the values in words.
         seconds: how long the process has run, or took.
-        progress: progress.json of a running cell.
+        progress: how far a running cell is.
     """
 
     cell: Cell
@@ -34,7 +35,7 @@ class CellView:
     reason: str = ""
     numbers: str = ""
     seconds: float = 0.0
-    progress: dict[str, Any] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Progress)
 
     @property
     def open(self) -> bool:
@@ -48,13 +49,13 @@ class CellView:
 
     def start(self, note: str) -> None:
         """The cell's process has started."""
-        self.state, self.note, self.seconds, self.progress = "running", note or self.note, 0.0, {}
+        self.state, self.note, self.seconds, self.progress = "running", note or self.note, 0.0, Progress()
 
     def elsewhere(self, holder: str) -> None:
         """Another process has the cell's lock."""
         self.state, self.note = "elsewhere", f"held by {holder}"
 
-    def watch(self, seconds: float, progress: dict[str, Any]) -> None:
+    def watch(self, seconds: float, progress: Progress | None) -> None:
         """A look at the running process."""
         self.seconds, self.progress = seconds, progress or self.progress
 
@@ -75,29 +76,26 @@ class CellView:
     @property
     def eta(self) -> float | None:
         """Seconds left by the child's own estimate."""
-        eta = self.progress.get("eta_s")
-        return float(eta) if isinstance(eta, int | float) else None
+        return self.progress.eta_s
 
     @property
     def step(self) -> str:
         """``epoch 3/25`` or ``iteration 40/400``; ``starting`` before the first."""
-        for unit, name in (("epoch", "epoch"), ("iter", "iteration")):
-            if self.progress.get(f"max_{unit}s"):
-                phase = "validation, " if self.progress.get("phase") == "val" else ""
-                return f"{phase}{name} {self.progress.get(unit, 0)}/{self.progress[f'max_{unit}s']}"
+        now = self.progress
+        for done, of, name in ((now.epoch, now.max_epochs, "epoch"), (now.iter, now.max_iters, "iteration")):
+            if of:
+                return f"{'validation, ' if now.phase == 'val' else ''}{name} {done or 0}/{of}"
         return "starting"
 
     @property
     def loss(self) -> str:
         """The loss now."""
-        loss = self.progress.get("loss")
-        return f"{loss:.4g}" if isinstance(loss, int | float) else ""
+        return "" if self.progress.loss is None else f"{self.progress.loss:.4g}"
 
     @property
     def metric(self) -> str:
         """The first metrics of the last validation, as the library names them."""
-        metrics = self.progress.get("metrics") or {}
-        numbers = [(name, value) for name, value in metrics.items() if isinstance(value, int | float)]
+        numbers = [(name, value) for name, value in self.progress.metrics.items() if isinstance(value, int | float)]
         return ", ".join(f"{name} {value:.4g}" for name, value in numbers[:2])
 
 

@@ -12,8 +12,6 @@ from mixedae.benchmark.plan.schema import Strict, explain
 from mixedae.datasets.fingerprint import content_hash
 from mixedae.errors import NonFiniteLossError, ResultsError
 from mixedae.files import write_text
-from mixedae.records import OUTCOMES as OUTCOMES
-from mixedae.records import PROGRESS as PROGRESS
 from mixedae.records import RECORD, RunRecord
 
 RESULT = "result.json"

@@ -8,6 +8,7 @@ from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.run.board import LiveBoard, PlainBoard, make_board
 from mixedae.benchmark.run.views import CellView, time_left
 from mixedae.benchmark.store.survey import State
+from mixedae.records import Progress
 
 
 def views() -> dict[Cell, CellView]:
@@ -16,7 +17,7 @@ def views() -> dict[Cell, CellView]:
     found[cells[0]].state, found[cells[0]].seconds = "done", 100.0
     found[cells[1]].state, found[cells[1]].numbers, found[cells[1]].seconds = "cached", "top-1 71.3", 20.0
     found[cells[2]].start("")
-    found[cells[2]].watch(10.0, {"epoch": 3, "max_epochs": 10, "loss": 0.5, "eta_s": 30, "metrics": {"mIoU": 4.25}})
+    found[cells[2]].watch(10.0, Progress(epoch=3, max_epochs=10, loss=0.5, eta_s=30, metrics={"mIoU": 4.25}))
     found[cells[3]].show(State("failed", "ValueError: [bold]no[/bold]"), ())
     return found
 
@@ -34,9 +35,9 @@ def test_time_left() -> None:
 def test_progress_in_words() -> None:
     view = CellView(Cell("mae", None, 0))
     assert (view.step, view.loss, view.metric, view.eta) == ("starting", "", "", None)
-    view.watch(1.0, {"iter": 4, "max_iters": 9, "epoch": 0, "max_epochs": None, "phase": "val", "loss": None})
+    view.watch(1.0, Progress(iter=4, max_iters=9, epoch=0, phase="val"))
     assert view.step == "validation, iteration 4/9"
-    view.watch(2.0, {})  # progress.json was being replaced: keep the last
+    view.watch(2.0, None)  # progress.json was being replaced: keep the last
     assert view.step == "validation, iteration 4/9"
 
 

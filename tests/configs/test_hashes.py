@@ -10,8 +10,8 @@ import pytest
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.recipe import Variant, read_config, recipe_of
 from mixedae.benchmark.plan.suites import BENCHMARK, load_suite
-from mixedae.command_line import overlays_of
 from mixedae.files import ROOT
+from mixedae.overlays import overlays_of
 
 STORED: dict[str, str] = json.loads(Path(__file__).with_name("recipe_hashes.json").read_text())
 read = cache(read_config)

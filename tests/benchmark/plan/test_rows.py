@@ -14,6 +14,7 @@ from mixedae.benchmark.commands import do_ls
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.recipe import Variant, read_config, recipe_of
 from mixedae.benchmark.plan.suites import BENCHMARK, load_suite
+from mixedae.benchmark.store.results import read_result
 from mixedae.benchmark.store.settings import Request
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.benchmark.validate import check_recipes
@@ -22,6 +23,7 @@ from mixedae.command_line import read_config as read_as_train_does
 from mixedae.errors import ConfigError
 from mixedae.files import ROOT
 from mixedae.options import merge_options
+from tests.benchmark.fake_suite import FakeSuite
 
 SUITES = sorted(path for path in (BENCHMARK / "suites").glob("*.yaml"))
 MINI = "mm_configs/mini/pretrain/{}_vit-mini-p8_1xb64-coslr-15e_mini.py"
@@ -132,3 +134,28 @@ def test_the_listed_command_trains_the_row(path: Path, monkeypatch: pytest.Monke
 
 def test_a_config_is_not_read_for_options_that_are_absent() -> None:
     assert Variant("leaf.py").command(Path("leaf.py"), "out") == ("tools/train.py", "leaf.py", "--work-dir", "out")
+
+
+def test_a_cell_that_a_file_made_is_done_for_the_row_that_says_the_same(tmp_path: Path) -> None:
+    """Its key holds what the recipe is, not where that stands; the command hands the options to the trainer."""
+    suite = FakeSuite(tmp_path)
+    leaf = tmp_path / "mae_fast.py"
+    leaf.write_text((tmp_path / "mae.py").read_text().replace("lr=0.01", "lr=0.5"))
+
+    def row(**source: object) -> None:
+        suite.write_suite(pretrainings={"mae": source, "random": {"random": True}}, tasks=["cls"])
+
+    row(config=str(leaf))
+    assert suite.run()[0] == 0
+    leaf.unlink()
+    options = {"optim_wrapper.optimizer.lr": 0.5}
+    row(config=str(tmp_path / "mae.py"), options=options)
+    workspace, cell = suite.workspace(), Cell("mae", None, 0)
+    assert {workspace.state(each).kind for each in workspace.cells} == {"done"}
+
+    row(config=str(tmp_path / "mae.py"), options={"optim_wrapper.optimizer.lr": 0.25})
+    assert suite.workspace().state(cell).kind == "stale"
+    assert suite.run()[0] == 0
+    result = read_result(suite.workspace().dir(cell))
+    assert result is not None and result.options == {"optim_wrapper.optimizer.lr": 0.25}
+    assert "optim_wrapper.optimizer.lr=0.25" in result.command

@@ -191,12 +191,13 @@ def test_sentences_with_counts() -> None:
     everything = sum(card(name).splits["trainval"] + card(name).splits["test"] for name in SMALL)
     quarter, imagenet = card("small_tiny_imagenet").splits, card("in1k_ft").splits
     assert f"the {everything:,} pictures of all sets" in text
-    assert f"({quarter['trainval']:,} and {quarter['test']:,} pictures, 64 px)" in text
+    assert f"{quarter['trainval']:,} training and {quarter['test']:,} test pictures, 64 px" in text
     assert f"ImageNet-1K ({imagenet['train']:,} pictures)" in text
     results = " ".join((ROOT / "RESULTS.md").read_text().split())
     tiny, camvid, coco = (card(name).splits for name in ("tiny_imagenet_ft", "camvid_upernet", "coco_small_cascade"))
     assert f"{tiny['train']:,} training and {tiny['val']:,} validation pictures of 100 classes" in results
-    assert f"CamVid: {camvid['training']} and {camvid['validation']}; COCO: {coco['train2017']} training" in results
+    assert f"CamVid: {camvid['training']} training and {camvid['validation']} validation pictures" in results
+    assert f"COCO: {coco['train2017']} training pictures" in results
     mini = COUNTS["full"]
     assert f"on {mini['imagenet/pretrain']:,} unlabelled pictures" in " ".join((ROOT / "README.md").read_text().split())
 

@@ -150,11 +150,11 @@ def test_a_cell_that_a_file_made_is_done_for_the_row_that_says_the_same(tmp_path
     leaf.unlink()
     options = {"optim_wrapper.optimizer.lr": 0.5}
     row(config=str(tmp_path / "mae.py"), options=options)
-    workspace, cell = suite.workspace(), Cell("mae", None, 0)
-    assert {workspace.state(each).kind for each in workspace.cells} == {"done"}
+    assert {state.kind for state in suite.survey().states().values()} == {"done"}
 
     row(config=str(tmp_path / "mae.py"), options={"optim_wrapper.optimizer.lr": 0.25})
-    assert suite.workspace().state(cell).kind == "stale"
+    cell = Cell("mae", None, 0)
+    assert suite.state(cell).kind == "stale"
     assert suite.run()[0] == 0
     result = read_result(suite.workspace().dir(cell))
     assert result is not None and result.options == {"optim_wrapper.optimizer.lr": 0.25}

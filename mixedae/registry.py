@@ -76,5 +76,5 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "mixedae.engine"
 )
 DATASETS = _child("dataset", MMENGINE_DATASETS, "mixedae.datasets.small_set", "mixedae.datasets.in_memory")
-TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "mixedae.datasets.transforms")
+TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "mixedae.datasets.transforms", "mixedae.datasets.picture_cache")
 METRICS = _child("metric", MMENGINE_METRICS, "mixedae.engine")

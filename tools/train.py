@@ -55,12 +55,16 @@ def main() -> None:
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
+    from mixedae.datasets.picture_cache import keep_pictures
+    from mixedae.engine.config_text import format_config_once
     from mixedae.engine.console import quiet_console
     from mixedae.engine.preflight.config import preflight
 
     quiet_console()
+    format_config_once()
     import_library(cfg)
     preflight(cfg)
+    keep_pictures(cfg)
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     if args.dry_run:
         from mixedae.engine.preflight.dry_run import describe, dry_run

@@ -10,6 +10,7 @@ import yaml
 from rich.console import Console
 
 from mixedae.benchmark.plan.cells import Cell, matching
+from mixedae.benchmark.plan.recipe import Recipe, read_config, recipe_of
 from mixedae.benchmark.plan.suites import load_suite
 from mixedae.benchmark.report.page import write_report
 from mixedae.benchmark.run.board import Board, PlainBoard
@@ -156,6 +157,11 @@ class SearchedSuite(FakeSuite):
 
     def names(self) -> list[str]:
         return [cell.name for cell in self.workspace().cells]
+
+
+def resolved(path: Path) -> Recipe:
+    """The recipe of a config as it stands."""
+    return recipe_of(read_config(path), path)
 
 
 def renderings(comparison: Comparison) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mixedae.benchmark.table.render import RENDERERS
 from mixedae.files import ROOT
 from tests.benchmark.fake_suite import FakeSuite
 
@@ -47,6 +48,14 @@ def main() -> Callable[[list[str]], int]:
 
 def common(suite: FakeSuite) -> list[str]:
     return [str(suite.path), "--work-dir", str(suite.folder), "--data", f"toy={suite.root / 'data'}"]
+
+
+@pytest.mark.parametrize("name", ["rich", *RENDERERS])
+def test_every_format_can_be_asked_for(
+    tmp_path: Path, main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main(["table", *common(FakeSuite(tmp_path)), "--format", name]) == 0
+    assert "not run yet" in capsys.readouterr().out
 
 
 def test_dry_run_and_table(

@@ -24,7 +24,7 @@ class Launch(Strict):
         nodes: how many.
         rendezvous: ``HOST:PORT`` where the nodes meet; in a Slurm job the first node is taken.
         starter: the command that starts one torchrun on each node, such as ``mpirun -np 2 -H a,b``.
-        slurm: options of ``sbatch`` as submitit names them (``partition``, ``timeout_min``, ``gpus_per_node``, ...).
+        slurm: options of ``sbatch`` as submitit names them: ``slurm_partition``, ``timeout_min``, ...
         cluster: ``slurm``, or ``local``: submitit runs the jobs as processes of this machine.
     """
 

@@ -1,4 +1,4 @@
-"""What a cell trains: a config, what is changed of it, and the hash of all that can move a number."""
+"""What a cell trains: a config, what is changed of it, its command line, and the hash of all that can move a number."""
 
 import copy
 import hashlib
@@ -28,8 +28,8 @@ NOT_RECIPE = (
     ("randomness", "seed"),
     ("model", "backbone", "init_cfg", "checkpoint"),
 )
-# Hooks that only write down what a run does. Adding one to the configs makes no cell stale.
-WATCHING_HOOKS = ("mixedae.OutcomesHook", "mixedae.RecognitionHook")
+# Hooks on which no weight depends. Adding one to a config makes no cell stale.
+WATCHING_HOOKS = ("mixedae.OutcomesHook", "mixedae.RecognitionHook", "mixedae.KNNHook")
 OWN_TYPES = "mixedae."  # the types whose keys `bench.py validate` knows
 
 
@@ -209,15 +209,10 @@ def read_config(path: Path) -> Any:
         raise ConfigError(f"config {path} does not resolve: {type(error).__name__}: {error}") from None
 
 
-def resolve(path: Path) -> Recipe:
-    """Read a config as it stands and take what the cache key needs; see :func:`recipe_of`."""
-    return recipe_of(read_config(path), path)
-
-
 def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe:
     """What the cache key needs of a config.
 
-    Overlays count by what they change: one that is added to a config makes no cell stale that does not use it.
+    Overlays count by what they change: an overlay that is not used does not change the hash.
 
     Args:
         config: as :func:`read_config` gave it; it is not changed.

@@ -246,7 +246,7 @@ class Suite(Strict):
             return None
         return Cell(cell.pretraining, None, cell.seed)
 
-    def candidates_of(self, cell: Cell) -> list[Cell]:
+    def points_of(self, cell: Cell) -> list[Cell]:
         """The trainings of a task's search, whose results decide what the task's own cell trains; else empty."""
         search = self.search_of(cell.task) if cell.task and cell.point is None else None
         if search is None:
@@ -256,7 +256,7 @@ class Suite(Strict):
     def needs_of(self, cell: Cell) -> list[Cell]:
         """Every cell that must end before this one starts."""
         parent = self.parent_of(cell)
-        return [*([parent] if parent else []), *self.candidates_of(cell)]
+        return [*([parent] if parent else []), *self.points_of(cell)]
 
     def select(self, cells: list[Cell], pattern: str | None) -> list[Cell]:
         """The cells that match ``pattern``, with those that they need.

@@ -171,7 +171,7 @@ class SuiteRunner:
         if (state.over and not forced) or state.kind == "blocked" or failed_just_now:
             self._show(cell, state)
             return True
-        if (point := survey.source(cell)) is not None:
+        if (point := survey.copied_from(cell)) is not None:
             self._show(cell, state_of(cell, take_over(survey, point, cell)), made_now=True)
             return True
         plan = plan_of(survey, self.trainer, cell, self.provenance)

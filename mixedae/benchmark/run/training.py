@@ -1,4 +1,4 @@
-"""From an ended run to its result: what was measured, checked against what was planned."""
+"""One run of a cell: it is planned, and when it has ended its record becomes a result, checked against the plan."""
 
 import os
 import shutil
@@ -77,7 +77,7 @@ class Plan:
         return self._result(started, seconds, found)
 
     def adopt(self) -> Result | None:
-        """The result of a run of the same content that ended well although its harness was killed; None without one."""
+        """The result of a run whose trainer finished but whose harness died before result.json; None without one."""
         record = self.folder / RECORD
         if not attempted(self.folder, self.identity) or not record.is_file() or (self.folder / RESULT).is_file():
             return None

@@ -89,7 +89,7 @@ class Checkpoint(Strict):
 
 
 class OutcomesFile(Strict):
-    """The file with each test image's outcome (benchmark/outcomes.py reads it).
+    """The file with each test image's outcome (mixedae/benchmark/store/outcomes.py reads it).
 
     Attributes:
         file: its name in the cell's folder.

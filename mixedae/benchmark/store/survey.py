@@ -1,10 +1,11 @@
-"""One look at the disk: how each cell of a suite stands, and what its result would have to be made of."""
+"""One look at the disk: how each cell of a suite stands, what it is made of now, and what its search chose."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from mixedae.benchmark.plan.cards import Metric
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.recipe import Recipe, Variant
 from mixedae.benchmark.plan.search import Choice, Search
@@ -45,7 +46,7 @@ class State:
 
 
 def state_of(cell: Cell, result: Result) -> State:
-    """How a cell stands by its own result alone, which is current."""
+    """The state that a result gives, if it is known to be current."""
     if result.status != "failed":
         return State("done", "", result)
     diverged = cell.point is not None and result.diverged  # anywhere else that is a failure
@@ -90,7 +91,7 @@ class Survey:
             if before.kind == "failed":
                 return State("blocked", f"not run: pre-training failed ({before.reason})")
             return State("waiting", f"its pre-training is not done ({before.reason})")
-        points = self.states(self.suite.candidates_of(cell))
+        points = self.states(self.suite.points_of(cell))
         for point, state in points.items():
             if state.kind in ("failed", "blocked"):
                 return State("blocked", f"not run: {point.point} of its search failed ({state.reason})")
@@ -122,14 +123,19 @@ class Survey:
         if changes := result.identity.changes(current):
             return State("stale", changes, result)
         if result.status != "failed":
+            if absent := [metric.name for metric in self._metrics(cell) if metric.key not in result.values]:
+                return State("stale", f"it did not measure {', '.join(absent)}", result)
             if cell.task is None and result.checkpoint and not result.checkpoint.holds(folder):
                 file = folder / result.checkpoint.file
                 return State("damaged", f"{file} is absent or is no longer what it was")
-            if (point := self.source(cell)) is not None:
+            if (point := self.copied_from(cell)) is not None:
                 best = self.state(point).result
                 if best is not None and best.finished != result.finished:
                     return State("stale", "the best point of its search was trained again", result)
         return state_of(cell, result)
+
+    def _metrics(self, cell: Cell) -> tuple[Metric, ...]:
+        return self.suite.cards[cell.task].metrics if cell.task else ()
 
     # -- what they are made of --------------------------------------------------------------------------------------
 
@@ -176,7 +182,7 @@ class Survey:
             weights = state.result.checkpoint.sha256
         elif not self.workspace.weights_absent(cell) and (path := self.weights(cell)) is not None:
             weights = self.workspace.content(path)
-        if self.suite.candidates_of(cell) and self.point(cell) is None:
+        if self.suite.points_of(cell) and self.point(cell) is None:
             return None
         recipe = self.recipe(cell)
         return Identity(
@@ -222,7 +228,7 @@ class Survey:
         found = self.choice(cell)
         return found.point if found else None
 
-    def source(self, cell: Cell) -> Cell | None:
+    def copied_from(self, cell: Cell) -> Cell | None:
         """The point whose result is the task's own, if its search holds out no pictures; else None."""
         search = self._search(cell)
         if search is None or search.overlay or cell.point or (point := self.point(cell)) is None:
@@ -231,7 +237,7 @@ class Survey:
 
     def choice(self, cell: Cell) -> Choice | None:
         """What the search of a task's cell found; None without a search, before it is done, and if all diverged."""
-        search, points = self._search(cell), self.states(self.suite.candidates_of(cell))
+        search, points = self._search(cell), self.states(self.suite.points_of(cell))
         if search is None or not points or not all(state.over for state in points.values()):
             return None
         metric = self.suite.cards[cell.task or ""].metrics[0]

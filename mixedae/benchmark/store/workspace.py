@@ -100,7 +100,7 @@ class Workspace:
         return path
 
     def weights_absent(self, cell: Cell) -> bool:
-        """Whether the cell starts from a checkpoint file that is not on this machine, and need not be."""
+        """Whether the cell's checkpoint file is absent here, and the command (a table) can do without it."""
         file = self.suite.pretrainings[cell.pretraining].checkpoint
         need = self.request.need_data or cell.task is None
         return not need and file is not None and not (self.root / file).is_file()

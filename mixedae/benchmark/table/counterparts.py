@@ -39,7 +39,7 @@ def counterpart(
 
 
 def comparable(epochs: float | None, others: float | None) -> bool:
-    """Whether two numbers of epochs are not known to differ."""
+    """Whether two pre-trainings may be compared: their epochs are equal, or one of them is unknown."""
     return epochs == others or epochs is None or others is None
 
 

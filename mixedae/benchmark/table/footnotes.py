@@ -60,7 +60,7 @@ def _unpaired(workspace: Workspace, rows: list[Row]) -> Iterable[str]:
     for reason, places in by_reason.items():
         yield (
             f"{reason} ({'; '.join(dict.fromkeys(places))}). Top-1, mIoU and COCO's AP store them (cells of an earlier "
-            "version when run again: bench.py run --force); mean per-class accuracy and mAP of several labels do not."
+            "version when run again: bench.py run --force); k-NN, mean per-class accuracy and multi-label mAP do not."
         )
 
 

@@ -82,7 +82,7 @@ def compare_images(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment for several comparisons: each p times the number of those not smaller, monotone."""
+    """Holm's adjustment of m comparisons: the smallest p times m, the next times m - 1, ...; never less than before."""
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))

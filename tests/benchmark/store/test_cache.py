@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixedae.benchmark.plan.cells import Cell
-from mixedae.benchmark.plan.recipe import resolve
 from mixedae.benchmark.store.results import Identity, read_result
 from mixedae.errors import ConfigError, DataError, ResultsError
-from tests.benchmark.fake_suite import FakeSuite
+from tests.benchmark.fake_suite import FakeSuite, resolved
 
 CLS, DET, PRE = Cell("mae", "cls", 0), Cell("mae", "det", 0), Cell("mae", None, 0)
 
@@ -183,14 +183,14 @@ work_dir = None
 def test_recipe_is_resolved_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Place, name, seed, weights and data folder are no recipe; everything else is."""
     base = write(tmp_path / "base.py", BASE)
-    recipe = resolve(base)
+    recipe = resolved(base)
     assert (recipe.batch, recipe.precision) == (12, "amp-bf16")
     child = write(
         tmp_path / "child.py", "_base_ = 'base.py'\nwork_dir = 'w'\nrandomness = dict(seed=5)\nlog_level = 'DEBUG'\n"
     )
-    assert resolve(child).hash == recipe.hash
+    assert resolved(child).hash == recipe.hash
     monkeypatch.setenv("MIXEDAE_DATA_TOY", "/elsewhere")
-    assert resolve(base).hash == recipe.hash
+    assert resolved(base).hash == recipe.hash
     assert os.environ["MIXEDAE_DATA_TOY"] == "/elsewhere"
     for number, line in enumerate(
         (
@@ -200,16 +200,16 @@ def test_recipe_is_resolved_content(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             "new = 1",
         )
     ):
-        assert resolve(write(tmp_path / f"child{number}.py", f"_base_ = 'base.py'\n{line}\n")).hash != recipe.hash
+        assert resolved(write(tmp_path / f"child{number}.py", f"_base_ = 'base.py'\n{line}\n")).hash != recipe.hash
 
 
 def test_recipe_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
-        resolve(tmp_path / "absent.py")
+        resolved(tmp_path / "absent.py")
     with pytest.raises(ConfigError, match="does not resolve"):
-        resolve(write(tmp_path / "broken.py", "a = 1 / 0"))
+        resolved(write(tmp_path / "broken.py", "a = 1 / 0"))
     with pytest.raises(ConfigError, match="leaf config"):
-        resolve(write(tmp_path / "empty.py", "a = 1"))
+        resolved(write(tmp_path / "empty.py", "a = 1"))
 
 
 def test_absent_data_is_a_data_error(suite: FakeSuite) -> None:
@@ -220,3 +220,13 @@ def test_absent_data_is_a_data_error(suite: FakeSuite) -> None:
     comparison = suite.comparison()
     assert comparison.rows[1].entries[0].values
     assert any("The data is not here (toy)" in note for note in comparison.footnotes)
+
+
+def test_a_metric_that_a_card_gained_was_not_measured(suite: FakeSuite) -> None:
+    """Without a raised version the identity is the same; the old result has no such value all the same."""
+    card = yaml.safe_load((suite.root / "tasks/cls.yaml").read_text())
+    card["metrics"].append({"key": "accuracy/top5", "name": "top-5"})
+    (suite.root / "tasks/cls.yaml").write_text(yaml.safe_dump(card))
+    state = suite.state(CLS)
+    assert (state.kind, state.reason) == ("stale", "it did not measure top-5")
+    assert suite.comparison().rows[1].entries[1].missing == {0: "stale: it did not measure top-5"}

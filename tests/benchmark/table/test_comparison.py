@@ -9,7 +9,6 @@ import yaml
 from mixedae.benchmark.commands import find_suite
 from mixedae.benchmark.plan.cards import load_card
 from mixedae.benchmark.plan.cells import Cell, matching
-from mixedae.benchmark.plan.recipe import Recipe, Variant, limit_options, read_config, recipe_of, resolve
 from mixedae.benchmark.plan.suites import load_suite
 from mixedae.benchmark.store.results import read_result
 from mixedae.benchmark.store.settings import Request
@@ -18,7 +17,6 @@ from mixedae.benchmark.store.workspace import Workspace
 from mixedae.benchmark.table.paired import REPLICATES, mcnemar
 from mixedae.benchmark.table.render import RENDERERS
 from mixedae.errors import ConfigError
-from mixedae.files import ROOT
 from tests.benchmark.fake_suite import FakeSuite, renderings
 
 
@@ -168,60 +166,6 @@ def test_settings_are_never_chosen_on_what_is_measured(tmp_path: Path) -> None:
         load_card(tmp_path / "tasks/cls.yaml")
     suite.write_card("cls", version=1, selected_on="held_out", splits={"train": 8, "held_out": 2, "val": 20})
     assert any("chosen on `held_out`, held out from the training" in note for note in suite.comparison().footnotes)
-
-
-def test_hooks_that_only_watch_are_no_part_of_the_recipe(tmp_path: Path) -> None:
-    base = "train_dataloader = dict(batch_size=8)\noptim_wrapper = dict(type='OptimWrapper')\n"
-    hooks = {
-        "none": "custom_hooks = [dict(type='A')]",
-        "watching": "custom_hooks = [dict(type='A'), dict(type='mixedae.OutcomesHook')]",
-        "acting": "custom_hooks = [dict(type='A'), dict(type='EMAHook')]",
-    }
-    for name, line in hooks.items():
-        (tmp_path / f"{name}.py").write_text(f"{base}{line}\n")
-    found = {name: resolve(tmp_path / f"{name}.py").hash for name in hooks}
-    assert found["none"] == found["watching"] != found["acting"]
-
-
-@pytest.mark.parametrize(("epochs", "key"), [(None, "train_cfg.max_iters=2"), (300, "train_cfg.max_epochs=1")])
-def test_a_limit_counts_iterations(epochs: int | None, key: str) -> None:
-    iterations = None if epochs else 5000
-    recipe = Recipe(
-        "", batch=32, precision="fp32", loader_batch=16, epochs=epochs, iterations=iterations, validates=True
-    )
-    options = limit_options(recipe, 2, processes=3)
-    assert key in options and "val_dataloader.dataset.indices=96" in options
-    assert ("train_dataloader.dataset.indices=96" in options) == (epochs is not None)
-
-
-@pytest.mark.parametrize("overlay", [None, "selection", "adamw", "linear", "knn", "resnet50", "unit_range"])
-def test_a_limit_of_a_small_set(overlay: str | None) -> None:
-    """Frozen features are read in one pass: its loop takes no number of iterations."""
-    path = ROOT / "mm_configs/mini/classification/small_tiny-imagenet.py"
-    config = read_config(path)
-    variant = Variant(str(path), (overlay,) if overlay else ())
-    recipe, (merged, _) = recipe_of(config, path, variant), variant.merge(config, path)
-    limited = {option.partition("=")[0] for option in limit_options(recipe, 2)}
-    assert "val_dataloader.dataset.indices" in limited
-    trains = merged.train_cfg.type == "IterBasedTrainLoop"
-    assert trains == (overlay not in ("linear", "knn"))
-    assert ("train_cfg.max_iters" in limited) == trains and "train_dataloader.dataset.indices" not in limited
-
-
-LEAVES = [path for path in sorted((ROOT / "mm_configs").glob("**/*.py")) if "_base_" not in path.parts]
-
-
-@pytest.mark.parametrize("config", LEAVES, ids=lambda path: path.stem)
-def test_a_limit_names_keys_that_the_recipes_have(config: Path) -> None:
-    from mmengine.config import Config
-
-    recipe, cfg = resolve(config), Config.fromfile(config)
-    for option in limit_options(recipe, 2):
-        *parents, _ = option.partition("=")[0].split(".")
-        node = cfg
-        for parent in parents:
-            assert parent in node, option
-            node = node[parent]
 
 
 def test_mcnemar_of_each_seed_is_kept(suite: FakeSuite) -> None:

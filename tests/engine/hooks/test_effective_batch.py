@@ -11,10 +11,11 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mixedae.benchmark.plan.recipe import recipe_of, resolve
+from mixedae.benchmark.plan.recipe import recipe_of
 from mixedae.engine.hooks.effective_batch import Batch, batch_norm_images, stretch_schedulers
 from mixedae.errors import ConfigError
 from mixedae.files import ROOT
+from tests.benchmark.fake_suite import resolved
 
 Make = Callable[..., Runner]
 
@@ -297,4 +298,4 @@ def test_batch_norm_images() -> None:
 def test_ade20k_is_planned_with_the_batch_that_it_accumulates_to(processes: int, expected: int) -> None:
     """2 images a process, 16 wanted: a suite on one GPU expects what the run then records."""
     leaf = "mm_configs/segmentation/mixedae-vit-base_upernet_8xb2-amp-160k_ade20k-512x512.py"
-    assert resolve(ROOT / leaf).effective_batch(processes) == expected
+    assert resolved(ROOT / leaf).effective_batch(processes) == expected

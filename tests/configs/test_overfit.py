@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mixedae.files import ROOT
+from tests.conftest import made_once
 
 MINI = "mm_configs/mini"
 CAMVID = "tests/configs/overfit_camvid.py"
@@ -33,9 +34,9 @@ def train(config: str, work_dir: Path, samples: Path, *options: str) -> dict:
 @pytest.fixture(scope="module")
 def checkpoint(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The mini ViT after three epochs on 6,400 pictures of Tiny ImageNet."""
-    work_dir = tmp_path_factory.mktemp("pretrain")
-    record = train(PRETRAIN, work_dir, sample_data, "train_dataloader.dataset.indices=6400")
-    return work_dir / record["checkpoint"]
+    indices = "train_dataloader.dataset.indices=6400"
+    folder = made_once(tmp_path_factory, "pretrain", lambda folder: train(PRETRAIN, folder, sample_data, indices))
+    return folder / json.loads((folder / "run_record.json").read_text())["checkpoint"]
 
 
 @pytest.mark.slow

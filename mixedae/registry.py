@@ -1,7 +1,8 @@
 """Child registries of mmengine's, scope ``mixedae``.
 
 A config names a class as ``mixedae.<Class>`` and says ``custom_imports=dict(imports=['mixedae.registry'])``. Importing
-this module is cheap (no torch): the classes load when a config first names one, through ``locations``.
+this module is cheap (no torch): the classes load when a config first names one, through ``locations``. It also makes
+mmengine's saves atomic, see :mod:`mixedae.saving`, in upstream's commands too.
 """
 
 import functools
@@ -18,10 +19,12 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
+from mixedae import saving
 from mixedae.errors import ConfigError
 from mixedae.wording import nearest
 
 SCOPE = "mixedae"
+saving.install()
 
 
 def accepted_keys(cls: type) -> set[str] | None:

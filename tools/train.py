@@ -5,6 +5,7 @@ python tools/train.py CONFIG --cfg-options model.backbone.init_cfg.checkpoint=FI
 """
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixedae.command_line import argument_parser, import_library, read_config, run
@@ -57,10 +58,12 @@ def main() -> None:
 
     from mixedae.engine.console import quiet_console
     from mixedae.engine.preflight.config import preflight
+    from mixedae.files import sweep
 
     quiet_console()
     import_library(cfg)
     preflight(cfg)
+    sweep(Path(cfg.work_dir))
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     if args.dry_run:
         from mixedae.engine.preflight.dry_run import describe, dry_run

@@ -24,7 +24,7 @@ def main() -> None:
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="continue from this checkpoint, or from the work directory's last one",
+        help="continue from this checkpoint, or from the newest whole one of the work directory",
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision, if the recipe does not set it itself")
     parser.add_argument(
@@ -54,17 +54,17 @@ def main() -> None:
     check_device(cfg)
 
     from mmengine.registry import RUNNERS
-    from mmengine.runner import Runner
 
     from mixedae.engine.console import quiet_console
     from mixedae.engine.preflight.config import preflight
+    from mixedae.engine.runner import StrictRunner
     from mixedae.files import sweep
 
     quiet_console()
     import_library(cfg)
     preflight(cfg)
     sweep(Path(cfg.work_dir))
-    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if "runner_type" in cfg else StrictRunner.from_cfg(cfg)
     if args.dry_run:
         from mixedae.engine.preflight.dry_run import describe, dry_run
 

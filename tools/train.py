@@ -5,11 +5,13 @@ python tools/train.py CONFIG --cfg-options model.backbone.init_cfg.checkpoint=FI
 """
 
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixedae.command_line import argument_parser, import_library, read_config, run
 from mixedae.errors import ConfigError, LauncherError
+from mixedae.launchers import is_first_process
 from mixedae.options import merge_options
 
 if TYPE_CHECKING:
@@ -59,18 +61,20 @@ def main() -> None:
     from mixedae.engine.preflight.config import preflight
     from mixedae.engine.runner import StrictRunner
     from mixedae.files import sweep
+    from mixedae.occupancy import occupied
 
     quiet_console()
     import_library(cfg)
     preflight(cfg)
-    sweep(Path(cfg.work_dir))
-    runner = RUNNERS.build(cfg) if "runner_type" in cfg else StrictRunner.from_cfg(cfg)
-    if args.dry_run:
-        from mixedae.engine.preflight.dry_run import describe, dry_run
+    with occupied(cfg.work_dir) if is_first_process(cfg.launcher) else nullcontext():
+        sweep(Path(cfg.work_dir))
+        runner = RUNNERS.build(cfg) if "runner_type" in cfg else StrictRunner.from_cfg(cfg)
+        if args.dry_run:
+            from mixedae.engine.preflight.dry_run import describe, dry_run
 
-        print(describe(dry_run(runner)))
-    else:
-        runner.train()
+            print(describe(dry_run(runner)))
+        else:
+            runner.train()
 
 
 def check_device(cfg: "Config") -> None:

@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
 
 from mixedae.engine.console import NOTICE
+from mixedae.engine.preflight.config import check_resume
 from mixedae.engine.resuming import RunFolder, check_resumable
 from mixedae.engine.unwrapping import unwrapped
 from mixedae.errors import WeightsError
+from mixedae.occupancy import occupied
 from mixedae.registry import RUNNERS
 from mixedae.weights import load_whole, read_checkpoint
 
@@ -37,10 +41,18 @@ class StrictRunner(Runner):
         Raises:
             WeightsError: the run is to be resumed, and its folder holds no checkpoint. Nothing is written then.
         """
-        if cfg.get("resume") and not cfg.get("load_from"):
-            RunFolder.of(cfg, cfg["work_dir"]).checkpoints()
+        check_resume(cfg)
         runner: StrictRunner = super().from_cfg(cfg)
         return runner
+
+    def train(self) -> nn.Module:
+        """Train, alone in the run's folder.
+
+        Raises:
+            FolderInUseError: another training runs there.
+        """
+        with occupied(self.work_dir) if is_main_process() else nullcontext():
+            return super().train()
 
     def load_or_resume(self) -> None:
         """Load or resume, as the config says; nothing if a checkpoint was loaded before.

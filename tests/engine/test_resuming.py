@@ -3,6 +3,8 @@
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mixedae.engine import StrictRunner
-from mixedae.errors import WeightsError
+from mixedae.errors import FolderInUseError, WeightsError
 from mixedae.weights import read_state_dict
 from tests.engine.conftest import toy_config
 
@@ -242,6 +244,22 @@ def test_checkpoints_in_a_folder_of_their_own_are_found(strict: Callable[..., St
     (tmp_path / "checkpoints" / "run" / "epoch_3.pth").unlink()
     strict(**changes, resume=True).train()
     assert f"resumed from {tmp_path}/checkpoints/run/epoch_2.pth" in log_of(tmp_path / "run")
+
+
+def test_r34_a_runner_does_not_train_in_a_folder_in_use(strict: Callable[..., StrictRunner], tmp_path: Path) -> None:
+    runner = strict()
+    code = (
+        f"import time\nfrom mixedae.occupancy import occupied\nwith occupied({str(tmp_path)!r}):\n"
+        "    print('held', flush=True)\n    time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        with pytest.raises(FolderInUseError, match=f"process {other.pid} on "):
+            runner.train()
+        assert not list(tmp_path.glob("*.pth"))
+        other.kill()
+    runner.train()
+    assert (tmp_path / "epoch_3.pth").is_file()
 
 
 def test_a_recipe_may_name_the_runner(make_runner: Make, tmp_path: Path) -> None:

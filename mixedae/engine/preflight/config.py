@@ -14,8 +14,8 @@ ELSEWHERE = "://"  # torchvision://, open-mmlab://, https://: mmengine's to fetc
 def preflight(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
     """Check a resolved config before a Runner is built from it; the cheap checks come first.
 
-    Image and group size, warm-up, kept checkpoints, folders and annotation files, checkpoints (read whole), keys of
-    this project's types.
+    Image and group size, warm-up, kept checkpoints, something to resume from, folders and annotation files,
+    checkpoints (read whole), keys of this project's types.
 
     Args:
         cfg: an ``mmengine.Config`` with the command line's options merged in.
@@ -27,6 +27,7 @@ def preflight(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
     check_sizes(cfg)
     check_schedule(cfg)
     check_retention(cfg)
+    check_resume(cfg)
     check_datasets(cfg, splits)
     check_checkpoints(cfg)
     check_known_keys(cfg)
@@ -124,6 +125,21 @@ def check_retention(cfg: Any) -> None:
             "default_hooks.checkpoint.max_keep_ckpts=1 found: the only checkpoint would be removed before the next one "
             "is written, and a kill between the two would lose the run; keep 2 or more, or -1 for all"
         )
+
+
+def check_resume(cfg: Any) -> None:
+    """Check that there is something to go on from; which file it is, is decided when the run starts.
+
+    Args:
+        cfg: the resolved config.
+
+    Raises:
+        WeightsError: ``resume`` is set without a file, and the run's folder has no checkpoint.
+    """
+    if cfg.get("resume") and not cfg.get("load_from"):
+        from mixedae.engine.resuming import RunFolder  # torch, seconds
+
+        RunFolder.of(cfg, cfg["work_dir"]).checkpoints()
 
 
 def check_checkpoints(cfg: Any) -> None:

@@ -11,6 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from mixedae.engine.console import NOTICE
+from mixedae.engine.hooks.checkpoints import KeepingCheckpointHook
 from mixedae.engine.preflight.config import check_resume
 from mixedae.engine.resuming import RunFolder, check_resumable
 from mixedae.engine.unwrapping import unwrapped
@@ -44,6 +45,18 @@ class StrictRunner(Runner):
         check_resume(cfg)
         runner: StrictRunner = super().from_cfg(cfg)
         return runner
+
+    def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
+        """Register mmengine's default hooks, with the checkpoint hook that removes old files last.
+
+        Args:
+            hooks: as mmengine's: a name to a hook, its config, or None for no such hook.
+        """
+        hooks = dict(hooks or {})
+        checkpoint = hooks.get("checkpoint", {"type": "CheckpointHook"})
+        if isinstance(checkpoint, dict) and checkpoint.get("type") == "CheckpointHook":
+            hooks["checkpoint"] = {**checkpoint, "type": KeepingCheckpointHook}
+        super().register_default_hooks(hooks)
 
     def train(self) -> nn.Module:
         """Train, alone in the run's folder.

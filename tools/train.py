@@ -6,7 +6,6 @@ python tools/train.py CONFIG --cfg-options model.backbone.init_cfg.checkpoint=FI
 
 import signal
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixedae.command_line import argument_parser, import_library, read_config, run
@@ -60,14 +59,12 @@ def main() -> None:
     from mixedae.engine.console import quiet_console
     from mixedae.engine.preflight.config import preflight
     from mixedae.engine.runner import StrictRunner
-    from mixedae.files import sweep
     from mixedae.occupancy import occupied
 
     quiet_console()
     import_library(cfg)
     preflight(cfg)
     with occupied(cfg.work_dir) if is_first_process(cfg.launcher) else nullcontext():
-        sweep(Path(cfg.work_dir))
         runner = RUNNERS.build(cfg) if "runner_type" in cfg else StrictRunner.from_cfg(cfg)
         if args.dry_run:
             from mixedae.engine.preflight.dry_run import describe, dry_run

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from mixedae.engine.preflight.config import check_resume
 from mixedae.engine.resuming import RunFolder, check_resumable
 from mixedae.engine.unwrapping import unwrapped
 from mixedae.errors import WeightsError
+from mixedae.files import sweep
 from mixedae.occupancy import occupied
 from mixedae.registry import RUNNERS
 from mixedae.weights import load_whole, read_checkpoint
@@ -59,12 +59,17 @@ class StrictRunner(Runner):
         super().register_default_hooks(hooks)
 
     def train(self) -> nn.Module:
-        """Train, alone in the run's folder.
+        """Train, alone in the run's folder, from which leftovers of killed saves are removed.
 
         Raises:
             FolderInUseError: another training runs there.
         """
-        with occupied(self.work_dir) if is_main_process() else nullcontext():
+        if not is_main_process():
+            return super().train()
+        with occupied(self.work_dir):
+            for folder in {Path(self.work_dir), RunFolder.of(self.cfg, self.work_dir).folder}:
+                for path in sweep(folder):
+                    self.logger.info(f"removed {path}, which a killed save left")
             return super().train()
 
     def load_or_resume(self) -> None:

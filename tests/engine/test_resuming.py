@@ -1,8 +1,10 @@
 """Every door for a checkpoint is strict: what is damaged, unsafe or foreign never becomes a run's weights."""
 
+import multiprocessing
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 from collections import OrderedDict
@@ -62,6 +64,37 @@ def flip_a_byte(path: Path) -> None:
 def same(path: Path, expected: Weights) -> bool:
     found = read_state_dict(path)
     return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def killed_in_a_save(make: Callable[..., StrictRunner], folder: Path, name: str, written: bool) -> None:
+    """A run that kills itself while it writes ``name``: a part of it, or all of it and not yet under its name."""
+    original = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if Path(target).name == name:
+            if not written:
+                Path(source).write_bytes(Path(source).read_bytes()[:100])
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(source, target)
+
+    os.replace = replace
+    make(work_dir=folder).train()
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["whole", "part"])
+def test_r01_a_run_killed_in_a_save_ends_as_the_unbroken_one(
+    strict: Callable[..., StrictRunner], run: Path, end: Weights, tmp_path: Path, written: bool
+) -> None:
+    folder = tmp_path / "killed"
+    arguments = (strict, folder, "epoch_2.pth", written)
+    process = multiprocessing.get_context("fork").Process(target=killed_in_a_save, args=arguments)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert [path.name for path in folder.glob("*.pth")] == ["epoch_1.pth"] and len(list(folder.glob(".*.tmp"))) == 1
+    strict(work_dir=folder, resume=True).train()
+    assert f"resumed from {folder}/epoch_1.pth" in log_of(folder) and same(folder / "epoch_3.pth", end)
+    assert not list(folder.glob(".*.tmp"))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])

@@ -40,6 +40,14 @@ class WeightsError(MixedAEError):
     """A checkpoint is absent, truncated, unsafe, of another model or of another shape."""
 
 
+class SaveError(MixedAEError, OSError):
+    """A file could not be written: the disk is full, or the place cannot be written to."""
+
+
+class FolderInUseError(MixedAEError):
+    """Another training runs in the folder."""
+
+
 class NonFiniteLossError(MixedAEError, FloatingPointError):
     """A loss became NaN or infinite during training."""
 

@@ -3,13 +3,19 @@
 import json
 import math
 import os
+import re
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]  # the package is installed editable: the repository's root
+TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+"""Names of the temporary files of :func:`replacing`, with the process that writes them."""
+ABANDONED_AFTER = 3600.0
+"""Seconds without a write, after which a temporary file of another machine is a leftover: no save pauses that long."""
 
 
 @contextmanager
@@ -27,6 +33,38 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove what killed writers left in a folder: temporary files of :func:`replacing` that nobody writes any more.
+
+    Args:
+        folder: may be absent. Folders inside it are not looked at.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    for path in folder.glob(".*.tmp"):
+        found = TEMPORARY.fullmatch(path.name)
+        if found is None or not path.is_file():
+            continue
+        here = path.name.endswith(f".{socket.gethostname()}.{found[1]}.tmp")
+        with suppress(FileNotFoundError):  # another process of this run was faster
+            if (here and not _exists(int(found[1]))) or time.time() - path.stat().st_mtime > ABANDONED_AFTER:
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

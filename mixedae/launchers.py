@@ -28,3 +28,13 @@ def check_launcher(launcher: str) -> None:
             f"--launcher {launcher} needs {', '.join(missing)} in the environment; start through {command}, or leave "
             "--launcher out for one process"
         )
+
+
+def is_first_process(launcher: str) -> bool:
+    """Whether this is the process that writes a run's files; known before the processes can talk to each other.
+
+    Args:
+        launcher: none, pytorch, slurm or mpi.
+    """
+    rank = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RANK"}.get(launcher, "")
+    return os.environ.get(rank, "0") == "0"

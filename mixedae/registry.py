@@ -1,7 +1,8 @@
 """Child registries of mmengine's, scope ``mixedae``.
 
 A config names a class as ``mixedae.<Class>`` and says ``custom_imports=dict(imports=['mixedae.registry'])``. Importing
-this module is cheap (no torch): the classes load when a config first names one, through ``locations``.
+this module is cheap (no torch): the classes load when a config first names one, through ``locations``. It also makes
+mmengine's saves atomic, see :mod:`mixedae.saving`, in upstream's commands too.
 """
 
 import functools
@@ -14,14 +15,17 @@ from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
+from mixedae import saving
 from mixedae.errors import ConfigError
 from mixedae.wording import nearest
 
 SCOPE = "mixedae"
+saving.install()
 
 
 def accepted_keys(cls: type) -> set[str] | None:
@@ -71,6 +75,7 @@ def _child(name: str, parent: Registry, *locations: str) -> StrictRegistry:
 MODELS = _child("model", MMENGINE_MODELS, "mixedae.models")
 WEIGHT_INITIALIZERS = _child("weight initializer", MMENGINE_WEIGHT_INITIALIZERS, "mixedae.weights")
 HOOKS = _child("hook", MMENGINE_HOOKS, "mixedae.engine")
+RUNNERS = _child("runner", MMENGINE_RUNNERS, "mixedae.engine")
 LOOPS = _child("loop", MMENGINE_LOOPS, "mixedae.engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "mixedae.engine"

@@ -22,8 +22,13 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=0, metavar="N", help="draw the first N, with their predictions")
     parser.add_argument("--tta", action="store_true", help="several scales and flips, if the recipe has them")
     args = parser.parse_args()
+    if given := {"load_from", "resume"} & set(args.cfg_options or {}):
+        raise ConfigError(
+            f"{' and '.join(sorted(given))} found in --cfg-options; a test reads CHECKPOINT ({args.checkpoint}) and no "
+            "other file: leave it out, or give its file as CHECKPOINT"
+        )
     cfg = read_config(args)
-    cfg.load_from, cfg.resume = None, False  # loaded below: mmengine would load what fits and go on
+    cfg.load_from, cfg.resume = None, False  # CHECKPOINT is loaded below
     cfg.merge_from_dict(args.cfg_options or {})
     if args.predictions or args.pictures:
         out_dir = args.predictions or cfg.work_dir
@@ -33,12 +38,12 @@ def main() -> None:
         use_tta(cfg)
 
     from mmengine.dist import is_main_process
-    from mmengine.runner import Runner
 
     from mixedae.engine.console import quiet_console
     from mixedae.engine.preflight.config import check_sizes
     from mixedae.engine.preflight.data import check_datasets
     from mixedae.engine.preflight.keys import check_known_keys
+    from mixedae.engine.runner import StrictRunner
     from mixedae.engine.unwrapping import unwrapped
     from mixedae.files import write_json
     from mixedae.weights import load_model
@@ -48,7 +53,7 @@ def main() -> None:
     check_datasets(cfg, splits=("test",))
     import_library(cfg)
     check_known_keys(cfg)
-    runner = Runner.from_cfg(cfg)
+    runner = StrictRunner.from_cfg(cfg)
     model = unwrapped(runner.model)
     load_model(model.module if args.tta else model, args.checkpoint)
     metrics = runner.test()

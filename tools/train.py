@@ -5,10 +5,12 @@ python tools/train.py CONFIG --cfg-options model.backbone.init_cfg.checkpoint=FI
 """
 
 import signal
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from mixedae.command_line import argument_parser, import_library, read_config, run
 from mixedae.errors import ConfigError, LauncherError
+from mixedae.launchers import is_first_process
 from mixedae.options import merge_options
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def main() -> None:
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="continue from this checkpoint, or from the work directory's last one",
+        help="continue from this checkpoint, or from the newest whole one of the work directory",
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision, if the recipe does not set it itself")
     parser.add_argument(
@@ -53,25 +55,27 @@ def main() -> None:
     check_device(cfg)
 
     from mmengine.registry import RUNNERS
-    from mmengine.runner import Runner
 
     from mixedae.datasets.picture_cache import keep_pictures
     from mixedae.engine.config_text import format_config_once
     from mixedae.engine.console import quiet_console
     from mixedae.engine.preflight.config import preflight
+    from mixedae.engine.runner import StrictRunner
+    from mixedae.occupancy import occupied
 
     quiet_console()
     format_config_once()
     import_library(cfg)
     preflight(cfg)
     keep_pictures(cfg)
-    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
-    if args.dry_run:
-        from mixedae.engine.preflight.dry_run import describe, dry_run
+    with occupied(cfg.work_dir) if is_first_process(cfg.launcher) else nullcontext():
+        runner = RUNNERS.build(cfg) if "runner_type" in cfg else StrictRunner.from_cfg(cfg)
+        if args.dry_run:
+            from mixedae.engine.preflight.dry_run import describe, dry_run
 
-        print(describe(dry_run(runner)))
-    else:
-        runner.train()
+            print(describe(dry_run(runner)))
+        else:
+            runner.train()
 
 
 def check_device(cfg: "Config") -> None:

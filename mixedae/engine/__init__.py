@@ -10,6 +10,7 @@ from mixedae.engine.hooks.run_record import RunRecordHook
 from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.probes.frozen import KNNProbeLoop, LinearProbeLoop
 from mixedae.engine.probes.knn import KNNHook
+from mixedae.engine.runner import StrictRunner
 from mixedae.engine.voc07_metric import VOC07Metric
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "ProgressHook",
     "RecognitionHook",
     "RunRecordHook",
+    "StrictRunner",
     "VOC07Metric",
 ]

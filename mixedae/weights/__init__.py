@@ -2,9 +2,17 @@
 
 from mixedae.weights.export import Conversion, convert, write_state_dict
 from mixedae.weights.formats import mmpretrain_to_timm, timm_to_mmpretrain, to_backbone, to_resnet
-from mixedae.weights.loading import ALLOW_MISSING, LoadReport, fingerprint, load_backbone, load_model, outline
+from mixedae.weights.loading import (
+    ALLOW_MISSING,
+    LoadReport,
+    fingerprint,
+    load_backbone,
+    load_model,
+    load_whole,
+    outline,
+)
 from mixedae.weights.pretrained import PretrainedResNet, PretrainedViT
-from mixedae.weights.reading import read_state_dict
+from mixedae.weights.reading import read_checkpoint, read_state_dict
 
 __all__ = [
     "ALLOW_MISSING",
@@ -16,8 +24,10 @@ __all__ = [
     "fingerprint",
     "load_backbone",
     "load_model",
+    "load_whole",
     "mmpretrain_to_timm",
     "outline",
+    "read_checkpoint",
     "read_state_dict",
     "timm_to_mmpretrain",
     "to_backbone",

@@ -209,7 +209,20 @@ def load_model(model: nn.Module, path: str | Path) -> None:
     Raises:
         WeightsError: a file that cannot be read, or any tensor missing, unexpected or of another shape.
     """
-    state_dict = read_state_dict(path)
+    load_whole(model, read_state_dict(path), path)
+
+
+def load_whole(model: nn.Module, state_dict: Mapping[str, Tensor], path: str | Path) -> None:
+    """Load a whole model's state dict; names and shapes must agree exactly, or the model stays as it is.
+
+    Args:
+        model: built from the config that the checkpoint was trained with.
+        state_dict: of a checkpoint.
+        path: the checkpoint's, for the message.
+
+    Raises:
+        WeightsError: any tensor is missing, unexpected or of another shape.
+    """
     target = model.state_dict()
     problems = {
         "missing": [name for name in target if name not in state_dict],

@@ -1,16 +1,20 @@
 """Read checkpoints as data: nothing that a file contains is ever executed, and a damaged file is refused by name.
 
 torch.load with ``weights_only=True`` refuses every pickled object except tensors and plain containers. Training
-checkpoints of mmengine also hold its log history and numpy numbers, those of official MAE an argparse namespace. These
-classes are replaced by an inert stand-in, so that none of their code runs; there is no fallback to an unsafe load.
+checkpoints of mmengine also hold its log history and numpy numbers, those of official MAE an argparse namespace. Who
+wants weights gets an inert stand-in for these classes, so that none of their code runs. Who resumes a run gets numbers
+and arrays as they are, and a log history that is built from them. There is no fallback to an unsafe load.
 """
 
 import zipfile
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
 from mixedae.errors import WeightsError
@@ -49,6 +53,39 @@ class _Ignored:
         pass
 
 
+class _History:
+    """Stands in for a pickled HistoryBuffer and keeps its numbers only."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.arrays = state["_log_history"], state["_count_history"]
+        self.max_length = state["max_length"]
+
+    def buffer(self) -> HistoryBuffer:
+        if not all(isinstance(array, np.ndarray) for array in self.arrays) or not isinstance(self.max_length, int):
+            raise TypeError("a log history does not hold arrays of numbers")
+        return HistoryBuffer(*self.arrays, self.max_length)
+
+
+def _no_method(owner: Any, name: str) -> None:
+    """Stands in for getattr, by which a HistoryBuffer names its own methods."""
+
+
+def _no_bytes() -> bytes:
+    """Stands in for the bytes of an empty array."""
+    return b""
+
+
+def _kept_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """What torch.load may build of a run's state: arrays and numbers of NumPy, dicts for ConfigDicts, stand-ins."""
+    reconstruct, scalar = np.zeros(1).__reduce__()[0], np.float32(0).__reduce__()[0]
+    kept: list[Any] = [(_Ignored, "argparse.Namespace"), (_History, IGNORED_GLOBALS[0]), (dict, IGNORED_GLOBALS[1])]
+    kept += [(_no_method, "builtins.getattr"), (_no_bytes, "builtins.bytes"), (slice, "builtins.slice")]
+    for module in ("numpy._core.multiarray", "numpy.core.multiarray"):
+        kept += [(reconstruct, f"{module}._reconstruct"), (scalar, f"{module}.scalar")]
+    kinds = {type(np.dtype(code)) for code in (*np.typecodes["AllInteger"], *np.typecodes["Float"], "?", "U", "S")}
+    return [*kept, np.ndarray, np.dtype, *kinds]  # no arrays of objects
+
+
 def read_state_dict(path: str | Path, map_location: str | torch.device = "cpu") -> dict[str, Tensor]:
     """Read the weights of a checkpoint: ``.pth`` (zip or legacy) or ``.safetensors``, recognised by its content.
 
@@ -65,22 +102,72 @@ def read_state_dict(path: str | Path, map_location: str | torch.device = "cpu") 
     Raises:
         WeightsError: absent, empty, truncated, damaged or unsafe file, or one without weights.
     """
+    path = local_file(path)
+    return _unwrap(_read(path, map_location, [(_Ignored, name) for name in IGNORED_GLOBALS]), path)
+
+
+def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") -> dict[str, Any]:
+    """Read all of a checkpoint, the state of its run included, to resume from it.
+
+    Args:
+        path: a local file, as for :func:`read_state_dict`.
+        map_location: the device of the tensors.
+
+    Returns:
+        The file's content, with the weights under ``state_dict`` as :func:`read_state_dict` gives them. ``meta`` has no
+        ``config``, which mmengine would run as a program.
+
+    Raises:
+        WeightsError: absent, empty, truncated, damaged or unsafe file, or one without weights.
+    """
+    path = local_file(path)
+    content = _read(path, map_location, _kept_globals())
+    state_dict = OrderedDict(_unwrap(content, path))
+    wrapped = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+    state_dict._metadata = getattr(wrapped, "_metadata", OrderedDict())  # type: ignore[attr-defined]  # as torch has it
+    if wrapped is None:
+        return {"state_dict": state_dict}
+    checkpoint = {**content, "state_dict": state_dict}
+    if isinstance(checkpoint.get("meta"), dict):
+        checkpoint["meta"].pop("config", None)
+    try:
+        scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
+        scalars.update({key: value.buffer() for key, value in scalars.items() if isinstance(value, _History)})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
+    return checkpoint
+
+
+def local_file(path: str | Path) -> Path:
+    """The path of a checkpoint that is there.
+
+    Args:
+        path: as a user gave it.
+
+    Raises:
+        WeightsError: a URL, a folder, or nothing.
+    """
     path = Path(path).expanduser()
     if "://" in str(path) or str(path).startswith(("http:/", "https:/")):
         raise WeightsError(f"checkpoint {path} is not a local file; download it first and give its path")
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise WeightsError(f"checkpoint {path} {what}; expected a .pth or .safetensors file (relative to {Path.cwd()})")
+    return path
+
+
+def _read(path: Path, map_location: str | torch.device, allowed: Sequence[Any]) -> Any:
+    """The content of a file, recognised by its first bytes."""
     with path.open("rb") as file:
         head = file.read(9)
     if not head:
         raise WeightsError(f"checkpoint {path} is empty (0 bytes): writing it was interrupted; use an earlier one")
     is_zip = head.startswith(ZIP_MAGIC)
     if not is_zip and head[8:9] == b"{":  # safetensors: the header's length in 8 bytes, then JSON
-        return _unwrap(_read_safetensors(path, map_location), path)
+        return _read_safetensors(path, map_location)
     if is_zip:
         _check_zip(path)
-    return _unwrap(_read_torch(path, map_location), path)
+    return _read_torch(path, map_location, allowed)
 
 
 def _read_safetensors(path: Path, map_location: str | torch.device) -> Any:
@@ -103,9 +190,9 @@ def _check_zip(path: Path) -> None:
         raise _damaged(path, f"the checksum of record {broken} is wrong")
 
 
-def _read_torch(path: Path, map_location: str | torch.device) -> Any:
+def _read_torch(path: Path, map_location: str | torch.device, allowed: Sequence[Any]) -> Any:
     try:
-        with torch.serialization.safe_globals([(_Ignored, name) for name in IGNORED_GLOBALS]):
+        with torch.serialization.safe_globals(list(allowed)):
             return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # and so does torch
         cause = str(error)

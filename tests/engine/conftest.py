@@ -126,13 +126,13 @@ def toy_config(work_dir: Path, by_epoch: bool = True, **changes: Any) -> Config:
 
 @pytest.fixture
 def make_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Runner]]:
-    """Build a toy runner in ``tmp_path``; changes are dotted config keys."""
+    """Build a toy runner in ``tmp_path``, of the class ``kind``; changes are dotted config keys."""
     monkeypatch.setattr("mmengine.runner.runner.collect_env", dict)  # it asks compilers for their versions, slowly
 
-    def make(by_epoch: bool = True, work_dir: Path = tmp_path, **changes: Any) -> Runner:
+    def make(by_epoch: bool = True, work_dir: Path = tmp_path, kind: type[Runner] = Runner, **changes: Any) -> Runner:
         cfg = toy_config(work_dir, by_epoch, **{key.replace("__", "."): value for key, value in changes.items()})
         cfg.experiment_name = f"toy{len(MMLogger._instance_dict)}"
-        return Runner.from_cfg(cfg)
+        return kind.from_cfg(cfg)
 
     yield make
     for logger in MMLogger._instance_dict.values():

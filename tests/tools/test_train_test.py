@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 from mixedae.files import ROOT
 from tests.forked import run_forked
@@ -141,6 +142,58 @@ def test_train_and_test_agree_with_upstreams_scripts(
     fails(call("tools/test.py", config, checkpoint, "--work-dir", ours, *other, data=mini_data), "WeightsError")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
     fails(call("tools/test.py", config, checkpoint, "--work-dir", ours, data=mini_data), "WeightsError", "epoch_1.pth")
+
+
+@pytest.mark.train
+def test_resume_and_what_is_refused_by_the_commands(mini_data: Path, tmp_path: Path) -> None:
+    """R07 and R20 through tools/train.py and tools/test.py; the cases are in tests/engine/test_resuming.py."""
+    run, marker = tmp_path / "run", tmp_path / "marker"
+    options = ["--cfg-options", *SHORT[CLASSIFICATION]]
+    refused = call("tools/train.py", CLASSIFICATION, "--work-dir", run, "--resume", *options, data=mini_data)
+    fails(refused, "WeightsError", "nothing to resume from", str(run))
+    assert not run.exists()
+    run.mkdir()
+    leftover = run / ".epoch_1.pth.elsewhere.1.tmp"
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+    trained = call("tools/train.py", CLASSIFICATION, "--work-dir", run, *options, data=mini_data)
+    assert trained.returncode == 0 and not leftover.exists(), trained.stderr
+    metrics = json.loads((run / "run_record.json").read_text())["metrics"]
+
+    # the text in meta.config would be run by mmengine, and so would the object in the file after it
+    checkpoint = torch.load(run / "epoch_1.pth", weights_only=False)
+    checkpoint["meta"]["config"] = f"open({str(marker)!r}, 'w').close()"
+    torch.save(checkpoint, run / "epoch_1.pth")
+    done = call("tools/train.py", CLASSIFICATION, "--work-dir", run, "--resume", *options, data=mini_data)
+    assert done.returncode == 0, done.stderr
+    assert "This run is finished, nothing is left to train" in done.stdout + done.stderr
+    assert json.loads((run / "run_record.json").read_text())["metrics"] == pytest.approx(metrics)
+    checkpoint["bomb"] = Bomb(marker)
+    torch.save(checkpoint, run / "epoch_1.pth")
+    for command in (
+        ["tools/test.py", CLASSIFICATION, run / "epoch_1.pth", "--work-dir", run],
+        ["tools/train.py", CLASSIFICATION, "--work-dir", run, "--resume", *options],
+        ["tools/train.py", CLASSIFICATION, "--work-dir", run, "--resume", run / "epoch_1.pth", *options],
+        ["tools/train.py", CLASSIFICATION, "--work-dir", run, *options, f"load_from={run / 'epoch_1.pth'}"],
+    ):
+        fails(call(*command, data=mini_data), "WeightsError", "epoch_1.pth is refused as unsafe")
+    assert not marker.exists()
+
+
+class Bomb:
+    """Creates a file when unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple:
+        return os.system, (f"touch {self.marker}",)
+
+
+@pytest.mark.parametrize("key", ["load_from", "resume"])
+def test_a_test_reads_no_second_checkpoint(key: str) -> None:
+    done = call("tools/test.py", CLASSIFICATION, "x.pth", "--cfg-options", f"{key}=y.pth")
+    fails(done, "ConfigError", f"{key} found in --cfg-options", "x.pth")
 
 
 @pytest.fixture

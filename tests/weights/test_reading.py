@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
+from torch import nn
 
 from mixedae.errors import WeightsError
-from mixedae.weights import read_state_dict
+from mixedae.weights import read_checkpoint, read_state_dict
 
 TENSORS = {"a.weight": torch.arange(300.0).view(20, 15), "a.bias": torch.ones(7), "n": torch.tensor(3)}
 
@@ -72,6 +73,68 @@ def test_training_checkpoints_load_and_leave_no_class_allowed(good: Path) -> Non
     assert set(torch.serialization.get_safe_globals()) == before
 
 
+def test_the_whole_of_a_training_checkpoint_is_read_back(good: Path) -> None:
+    before = set(torch.serialization.get_safe_globals())
+    found, expected = read_checkpoint(good), mmengine_checkpoint()
+    assert_same(found.pop("state_dict"))
+    assert set(torch.serialization.get_safe_globals()) == before
+    history = found["message_hub"]["log_scalars"]["loss"]
+    assert type(history) is HistoryBuffer and history.mean() == 1.0
+    history.update(3.0)
+    assert [list(array) for array in history.data] == [[1.0, 3.0], [1.0, 1.0]]
+    assert found["message_hub"]["runtime_info"] == {"best": np.float64(0.5)}
+    meta = found["meta"]
+    assert np.array_equal(meta.pop("palette"), np.arange(6).reshape(2, 3))
+    assert meta == {"epoch": 1, "cfg": "model = dict()", "value": np.float32(2.0)}
+    assert found["optimizer"] == expected["optimizer"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.arange(3, dtype=code) for code in "bBhHiIqQefd"]
+    + [np.array([True]), np.array(["a", "bc"]), np.zeros(0), np.float16(1.5), np.int64(7), np.bool_(True)],
+    ids=repr,
+)
+def test_arrays_and_numbers_come_back_as_they_were(tmp_path: Path, value: object) -> None:
+    torch.save({"meta": {"x": value, "part": slice(1, 2)}, "state_dict": TENSORS}, tmp_path / "x.pth")
+    found = read_checkpoint(tmp_path / "x.pth")["meta"]["x"]
+    assert type(found) is type(value) and found.dtype == value.dtype and np.array_equal(found, value)
+
+
+def test_config_dicts_become_dicts_and_a_program_in_meta_is_left_out(tmp_path: Path) -> None:
+    meta = {"config": "open('x', 'w')", "dataset_meta": ConfigDict(classes=("a",), inner=ConfigDict(b=1))}
+    torch.save({"meta": meta, "state_dict": TENSORS}, tmp_path / "x.pth")
+    found = read_checkpoint(tmp_path / "x.pth")["meta"]
+    assert found == {"dataset_meta": {"classes": ("a",), "inner": {"b": 1}}}
+    assert type(found["dataset_meta"]) is dict
+
+
+def test_an_array_of_objects_is_refused(tmp_path: Path) -> None:
+    torch.save({"meta": np.array([{}, None]), "state_dict": TENSORS}, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=r"x\.pth"):
+        read_checkpoint(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("hub", [3, {"log_scalars": [1]}, {"log_scalars": {"loss": "history"}}])
+def test_a_log_history_of_something_else_is_refused(tmp_path: Path, hub: object) -> None:
+    if isinstance(hub, dict) and isinstance(hub["log_scalars"], dict):
+        history = HistoryBuffer()
+        history._log_history = [1.0]
+        hub["log_scalars"]["loss"] = history
+    torch.save({"message_hub": hub, "state_dict": TENSORS}, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=r"x\.pth .*damaged"):
+        read_checkpoint(tmp_path / "x.pth")
+
+
+def test_bare_weights_and_metadata_are_kept(tmp_path: Path) -> None:
+    save_file(TENSORS, tmp_path / "x.safetensors")
+    found = read_checkpoint(tmp_path / "x.safetensors")
+    assert found.keys() == {"state_dict"}
+    assert_same(found["state_dict"])
+    torch.save({"state_dict": nn.BatchNorm1d(2).state_dict()}, tmp_path / "x.pth")
+    assert read_checkpoint(tmp_path / "x.pth")["state_dict"]._metadata[""] == {"version": 2}
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9, 0.999])
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
 def test_truncation_is_refused_with_file_and_cause(tmp_path: Path, share: float, kind: str) -> None:
@@ -82,8 +145,9 @@ def test_truncation_is_refused_with_file_and_cause(tmp_path: Path, share: float,
         torch.save(mmengine_checkpoint(), path, _use_new_zipfile_serialization=kind == "zip")
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(WeightsError, match=r"cut\.\w+.*(truncated|empty)"):
-        read_state_dict(path)
+    for read in (read_state_dict, read_checkpoint):
+        with pytest.raises(WeightsError, match=r"cut\.\w+.*(truncated|empty)"):
+            read(path)
 
 
 def test_a_flipped_byte_inside_a_tensor_is_found(tmp_path: Path, good: Path) -> None:
@@ -132,8 +196,9 @@ class Bomb:
 def test_a_pickle_bomb_is_refused_and_does_not_go_off(tmp_path: Path, how: str, legacy: bool) -> None:
     marker, path = tmp_path / "marker", tmp_path / "bomb.pth"
     torch.save({**TENSORS, "x": Bomb(marker, how)}, path, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(WeightsError, match=r"bomb\.pth is refused as unsafe"):
-        read_state_dict(path)
+    for read in (read_state_dict, read_checkpoint):
+        with pytest.raises(WeightsError, match=r"bomb\.pth is refused as unsafe"):
+            read(path)
     assert not marker.exists()
     torch.load(path, weights_only=False)
     assert marker.exists(), "the bomb of this test is a dud"
@@ -148,9 +213,10 @@ def test_a_bomb_behind_the_stand_ins_stays_inert(tmp_path: Path) -> None:
         b"\x80\x02c__builtin__\ngetattr\ncmmengine.logging.history_buffer\nHistoryBuffer\n"
         b"X\x04\x00\x00\x00mean\x86RX" + len(name).to_bytes(4, "little") + name + b"\x85R."
     )
-    with pytest.raises((WeightsError, pickle.UnpicklingError)):
-        path.write_bytes(payload)
-        read_state_dict(path)
+    path.write_bytes(payload)
+    for read in (read_state_dict, read_checkpoint):
+        with pytest.raises(WeightsError):
+            read(path)
     assert not marker.exists()
 
 

@@ -14,8 +14,8 @@ ELSEWHERE = "://"  # torchvision://, open-mmlab://, https://: mmengine's to fetc
 def preflight(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
     """Check a resolved config before a Runner is built from it; the cheap checks come first.
 
-    Image and group size, warm-up, folders and annotation files, checkpoints (read whole), keys of this
-    project's types.
+    Image and group size, warm-up, kept checkpoints, something to resume from, folders and annotation files,
+    checkpoints (read whole), keys of this project's types.
 
     Args:
         cfg: an ``mmengine.Config`` with the command line's options merged in.
@@ -26,6 +26,8 @@ def preflight(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
     """
     check_sizes(cfg)
     check_schedule(cfg)
+    check_retention(cfg)
+    check_resume(cfg)
     check_datasets(cfg, splits)
     check_checkpoints(cfg)
     check_known_keys(cfg)
@@ -106,6 +108,38 @@ def check_schedule(cfg: Any) -> None:
                 f"param_scheduler[{i}] warms up for {end} {unit}, the run ends at {last} before the learning rate is "
                 f"reached; shorten it (param_scheduler.{i}.end) or train longer"
             )
+
+
+def check_retention(cfg: Any) -> None:
+    """Check that a run keeps two checkpoints at least: mmengine removes the oldest before it writes the newest.
+
+    Args:
+        cfg: the resolved config.
+
+    Raises:
+        ConfigError: it keeps one.
+    """
+    hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
+    if hook.get("max_keep_ckpts") == 1:
+        raise ConfigError(
+            "default_hooks.checkpoint.max_keep_ckpts=1 found: the only checkpoint would be removed before the next one "
+            "is written, and a kill between the two would lose the run; keep 2 or more, or -1 for all"
+        )
+
+
+def check_resume(cfg: Any) -> None:
+    """Check that there is something to go on from; which file it is, is decided when the run starts.
+
+    Args:
+        cfg: the resolved config.
+
+    Raises:
+        WeightsError: ``resume`` is set without a file, and the run's folder has no checkpoint.
+    """
+    if cfg.get("resume") and not cfg.get("load_from"):
+        from mixedae.engine.resuming import RunFolder  # torch, seconds
+
+        RunFolder.of(cfg, cfg["work_dir"]).checkpoints()
 
 
 def check_checkpoints(cfg: Any) -> None:

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mixedae.engine.preflight.config import check_schedule, check_sizes, preflight
+from mixedae.engine.preflight.config import check_retention, check_schedule, check_sizes, preflight
 from mixedae.engine.preflight.data import check_datasets
 from mixedae.engine.preflight.keys import check_known_keys, walk
 from mixedae.errors import ConfigError, DataError, GroupSizeError, ImageSizeError, WeightsError
@@ -272,3 +272,14 @@ def test_less_than_one_batch_is_refused(folders: Path) -> None:
         check_datasets(cfg)
     cfg.train_dataloader.batch_size = 3
     check_datasets(cfg)
+
+
+def test_r36_one_kept_checkpoint_is_refused() -> None:
+    def cfg(**hook: int) -> Config:
+        return Config({"default_hooks": {"checkpoint": {"type": "CheckpointHook", **hook}}})
+
+    with pytest.raises(ConfigError, match=r"max_keep_ckpts=1 .*keep 2 or more"):
+        check_retention(cfg(max_keep_ckpts=1))
+    for kept in ({"max_keep_ckpts": 2}, {"max_keep_ckpts": -1}, {}):
+        check_retention(cfg(**kept))
+    check_retention(Config({"default_hooks": {"checkpoint": None}}))

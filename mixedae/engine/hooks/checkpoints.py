@@ -1,0 +1,60 @@
+"""mmengine's CheckpointHook, which removes old checkpoints only after the new one is written."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+
+class _RemovesLater:
+    """A file backend that notes what is to be removed."""
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+        self.removals: list[tuple[Callable[[str], None], str]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def remove(self, path: str) -> None:
+        self.removals.append((self.backend.remove, path))
+
+    def rmtree(self, path: str) -> None:
+        self.removals.append((self.backend.rmtree, path))
+
+
+class KeepingCheckpointHook(CheckpointHook):
+    """CheckpointHook with the same files in the end, and never fewer than ``max_keep_ckpts`` while it saves.
+
+    mmengine removes the oldest checkpoint, or the best one so far, and writes the new one then: a kill between the two
+    leaves one checkpoint less. In a copied run it removes the best checkpoint of the original. This hook removes after
+    it has written, and in its own folder only. :class:`mixedae.StrictRunner` takes it in the other's place. The disk
+    must have room for one checkpoint more.
+    """
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        with self._removals_last():
+            super()._save_checkpoint_with_step(runner, step, meta)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        with self._removals_last():
+            super()._save_best_checkpoint(runner, metrics)
+
+    @contextmanager
+    def _removals_last(self) -> Iterator[None]:
+        """Do the removals of the block after it; none after an error."""
+        before: Any = self.file_backend  # type: ignore[has-type]  # mmengine sets it when training starts
+        later = _RemovesLater(before)
+        self.file_backend = later
+        try:
+            yield
+        finally:
+            self.file_backend = before
+        written = {self.last_ckpt, getattr(self, "best_ckpt_path", None)}
+        written |= set(getattr(self, "best_ckpt_path_dict", {}).values())
+        for remove, path in later.removals:
+            if path not in written and Path(path).parent == Path(self.out_dir):
+                remove(path)

@@ -1,0 +1,138 @@
+"""From which checkpoint of its folder a run goes on: the newest that is whole, with the reasons against newer ones."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixedae.errors import WeightsError
+from mixedae.weights import read_checkpoint
+
+POINTER = "last_checkpoint"
+NEEDED = ("meta", "message_hub", "optimizer")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The checkpoint to resume from.
+
+    Attributes:
+        path: the checkpoint.
+        passed_over: what could have been taken instead, each with the reason against it.
+    """
+
+    path: Path
+    passed_over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps its checkpoints, and how they are named.
+
+    Attributes:
+        work_dir: the run's.
+        folder: of the checkpoints; another one if the recipe sets the hook's ``out_dir``.
+        template: such as ``epoch_{}.pth``.
+    """
+
+    work_dir: Path
+    folder: Path
+    template: str
+
+    @classmethod
+    def of(cls, cfg: Any, work_dir: str | Path) -> "RunFolder":
+        """Where mmengine's CheckpointHook puts the checkpoints of a run.
+
+        Args:
+            cfg: the resolved config.
+            work_dir: the run's.
+        """
+        work_dir = Path(work_dir)
+        hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
+        folder = Path(hook["out_dir"]) / work_dir.name if hook.get("out_dir") else work_dir
+        unit = "epoch" if hook.get("by_epoch", True) else "iter"
+        return cls(work_dir, folder, hook.get("filename_tmpl") or f"{unit}_{{}}.pth")
+
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints of this folder, the newest first. The best one is not among them: it has no optimizer.
+
+        Raises:
+            WeightsError: there is none.
+        """
+        name = re.compile(re.escape(self.template).replace(re.escape("{}"), r"(\d+)"))
+        numbers = {path: int(found[1]) for path in self.folder.glob("*") if (found := name.fullmatch(path.name))}
+        if numbers:
+            return sorted(numbers, key=numbers.__getitem__, reverse=True)
+        others = sorted(path.name for path in self.folder.glob("*.pth"))
+        what = f"only {', '.join(others[:5])}" if others else "nothing"
+        raise WeightsError(
+            f"nothing to resume from: expected {self.template.format('N')} in {self.folder}, found {what}; train "
+            "without --resume, or give the --work-dir of the run that was stopped"
+        )
+
+    def newest(self) -> Choice:
+        """Read checkpoints from the newest on, until one can be resumed from.
+
+        mmengine's ``last_checkpoint`` is not followed: a kill can leave it absent, empty or behind, and in a copied
+        folder it names a file of the original. It only tells which files an earlier run in this folder left.
+
+        Raises:
+            WeightsError: no checkpoint can be resumed from; the message has each one's reason.
+        """
+        paths = self.checkpoints()
+        passed_over = []
+        named = self._named()
+        if named is not None and named not in paths:
+            where = "gone" if named.parent == self.folder else "in another folder and is not followed"
+            passed_over.append(f"{POINTER} names {named}, which is {where}")
+        for path in paths:
+            if named in paths and path != named and paths.index(path) < paths.index(named) and _older(path, named):
+                passed_over.append(f"{path.name} is older than {named.name}, which {POINTER} names: of an earlier run")
+                continue
+            try:
+                check_resumable(read_checkpoint(path), path)
+            except WeightsError as error:
+                passed_over.append(str(error))
+            else:
+                return Choice(path, tuple(passed_over))
+        raise WeightsError(f"no checkpoint in {self.folder} can be resumed from: {'; '.join(passed_over)}")
+
+    def _named(self) -> Path | None:
+        """What ``last_checkpoint`` names; None without one, or if it is empty."""
+        try:
+            text = (self.work_dir / POINTER).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            return None
+        named = Path(text)
+        if text and named.resolve().parent == self.folder.resolve():
+            return self.folder / named.name
+        return named if text else None
+
+
+def check_resumable(checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Check that a checkpoint holds the state of a run and not only its weights.
+
+    Args:
+        checkpoint: as :func:`mixedae.weights.read_checkpoint` gave it.
+        path: the checkpoint's, for the message.
+
+    Raises:
+        WeightsError: it cannot be resumed from.
+    """
+    missing = [key for key in NEEDED if not isinstance(checkpoint.get(key), Mapping)]
+    missing += [f"meta.{key}" for key in ("epoch", "iter") if not _is_count((checkpoint.get("meta") or {}).get(key))]
+    if missing:
+        raise WeightsError(
+            f"checkpoint {path} cannot be resumed from, it has no {', '.join(missing)}: best_* files and exported "
+            "weights are for tests and transfers. Resume from the file of an epoch or iteration (--resume without a "
+            "file takes the newest), or start a new run from its weights (--cfg-options load_from=FILE)"
+        )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def _older(path: Path, other: Path) -> bool:
+    return path.stat().st_mtime < other.stat().st_mtime

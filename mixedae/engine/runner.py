@@ -1,0 +1,166 @@
+"""mmengine's Runner with one strict door for checkpoints, whether they are resumed from or loaded."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
+
+from mixedae.engine.console import NOTICE
+from mixedae.engine.hooks.checkpoints import KeepingCheckpointHook
+from mixedae.engine.preflight.config import check_resume
+from mixedae.engine.resuming import RunFolder, check_resumable
+from mixedae.engine.unwrapping import unwrapped
+from mixedae.errors import WeightsError
+from mixedae.files import sweep
+from mixedae.occupancy import occupied
+from mixedae.registry import RUNNERS
+from mixedae.weights import load_whole, read_checkpoint
+
+
+@RUNNERS.register_module()
+class StrictRunner(Runner):
+    """Reads checkpoints as data, verifies them, and loads all of them or nothing.
+
+    mmengine falls back to running what a file contains, runs the text of a ``meta.config``, and goes on with a warning
+    if weights do not fit. ``resume=True`` without a file takes the newest whole checkpoint of the run's own folder.
+    """
+
+    _resuming = False
+    _resumed_from = ""
+
+    @classmethod
+    def from_cfg(cls, cfg: Any) -> "StrictRunner":
+        """Build a runner.
+
+        Args:
+            cfg: the resolved config.
+
+        Raises:
+            WeightsError: the run is to be resumed, and its folder holds no checkpoint. Nothing is written then.
+        """
+        check_resume(cfg)
+        runner: StrictRunner = super().from_cfg(cfg)
+        return runner
+
+    def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
+        """Register mmengine's default hooks, with the checkpoint hook that removes old files last.
+
+        Args:
+            hooks: as mmengine's: a name to a hook, its config, or None for no such hook.
+        """
+        hooks = dict(hooks or {})
+        checkpoint = hooks.get("checkpoint", {"type": "CheckpointHook"})
+        if isinstance(checkpoint, dict) and checkpoint.get("type") == "CheckpointHook":
+            hooks["checkpoint"] = {**checkpoint, "type": KeepingCheckpointHook}
+        super().register_default_hooks(hooks)
+
+    def train(self) -> nn.Module:
+        """Train, alone in the run's folder, from which leftovers of killed saves are removed.
+
+        Raises:
+            FolderInUseError: another training runs there.
+        """
+        if not is_main_process():
+            return super().train()
+        with occupied(self.work_dir):
+            for folder in {Path(self.work_dir), RunFolder.of(self.cfg, self.work_dir).folder}:
+                for path in sweep(folder):
+                    self.logger.info(f"removed {path}, which a killed save left")
+            return super().train()
+
+    def load_or_resume(self) -> None:
+        """Load or resume, as the config says; nothing if a checkpoint was loaded before.
+
+        Raises:
+            WeightsError: a checkpoint is damaged, unsafe or of another model, or none can be resumed from.
+        """
+        if self._has_loaded:
+            return
+        if self._resume:
+            self.resume(self._load_from or self._newest())
+            self._tell_where_it_stands()
+        elif self._load_from is not None:
+            self.load_checkpoint(self._load_from)
+
+    def _newest(self) -> str:
+        """The main process chooses, so that all processes take the same file."""
+        answer: list[Any] = [None]
+        if is_main_process():
+            try:
+                choice = RunFolder.of(self.cfg, self.work_dir).newest()
+            except WeightsError as error:
+                answer = [error]
+            else:
+                answer = [str(choice.path)]
+                for reason in choice.passed_over:
+                    self.logger.warning(f"passed over: {reason}")
+        broadcast_object_list(answer)
+        if isinstance(answer[0], WeightsError):
+            raise answer[0]
+        path: str = answer[0]
+        return path
+
+    def _tell_where_it_stands(self) -> None:
+        loop = self.train_loop
+        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        unit, done, wanted = (
+            ("epochs", loop.epoch, loop.max_epochs) if by_epoch else ("iterations", loop.iter, loop.max_iters)
+        )
+        text = f"resumed from {self._resumed_from}: {done} of {wanted} {unit} are done"
+        if done >= wanted:
+            text += f". This run is finished, nothing is left to train; its checkpoint is {self._resumed_from}"
+        self.logger.info(text, extra=NOTICE)
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on from a checkpoint: weights, optimizer, schedules, logs, counts.
+
+        Args:
+            filename: a local file.
+            *args: as mmengine's.
+            **kwargs: as mmengine's.
+
+        Raises:
+            WeightsError: it is damaged, unsafe or of another model, or holds only weights.
+        """
+        self._resuming, self._resumed_from = True, filename
+        try:
+            super().resume(filename, *args, **kwargs)
+        finally:
+            self._resuming = False
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Any = "cpu",
+        strict: bool = True,
+        revise_keys: Sequence[tuple[str, str]] = ((r"^module.", ""),),
+    ) -> dict[str, Any]:
+        """Load the weights of a checkpoint.
+
+        Args:
+            filename: a local file.
+            map_location: the device of the tensors.
+            strict: in mmengine's place; loading is always strict.
+            revise_keys: pairs of a regular expression and its replacement in the names of tensors.
+
+        Returns:
+            The whole content.
+
+        Raises:
+            WeightsError: it is damaged or unsafe, or a tensor is missing, unexpected or of another shape.
+        """
+        checkpoint = read_checkpoint(filename, map_location)
+        if self._resuming:
+            check_resumable(checkpoint, filename)
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        for pattern, replacement in revise_keys:
+            for name in [name for name in checkpoint["state_dict"] if re.search(pattern, name)]:
+                checkpoint["state_dict"][re.sub(pattern, replacement, name)] = checkpoint["state_dict"].pop(name)
+        load_whole(unwrapped(self.model), checkpoint["state_dict"], filename)
+        self._has_loaded = True
+        self.logger.info(f"loaded {Path(filename)}")
+        return checkpoint

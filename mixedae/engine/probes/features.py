@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from mmengine.dist import broadcast_object_list, collect_results, is_main_process
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -19,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from mixedae.datasets.fingerprint import content_hash
 from mixedae.engine.preflight.keys import walk
+from mixedae.engine.unwrapping import unwrapped
 from mixedae.errors import ConfigError
 from mixedae.files import replacing
 from mixedae.weights import fingerprint
@@ -41,7 +41,7 @@ def features_of(model: nn.Module, loader: DataLoader) -> Tensor:
     Returns:
         (N, D) on the CPU, in the dataset's order; empty on all but the main process.
     """
-    module: Any = model.module if is_model_wrapper(model) else model
+    module = unwrapped(model)
     was_training = module.training
     module.eval()
     found: list[Tensor] = []
@@ -114,7 +114,7 @@ def describe(runner: Runner, loader: DataLoader, config: Mapping[str, Any]) -> d
         raise ConfigError(
             f"features through a pipeline with {random[0]} would be of random crops; use the test pipeline"
         )
-    module: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    module = unwrapped(runner.model)
     backbone = {key: value for key, value in runner.cfg.model.backbone.items() if key != "init_cfg"}
     preprocessor = (
         runner.cfg.model.get("data_preprocessor") or runner.cfg.get("data_preprocessor") or {}

@@ -1,6 +1,7 @@
 """Fixtures: real sample photographs (skipped where absent) and a tiny mini benchmark, made once for all workers."""
 
 import fcntl
+import gc
 import os
 import tarfile
 from collections.abc import Callable
@@ -19,6 +20,12 @@ torch.set_num_threads(1)
 leave_configs_unformatted()
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before the first import of Triton: its kernels run on CPU tensors
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected stays to the end: no garbage collection needs to walk over it again and again."""
+    gc.freeze()
+
 
 SAMPLES = ("tiny_imagenet100", "camvid", "coco_tiny", "ade20k_sample")
 

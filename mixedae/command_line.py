@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixedae.errors import ConfigError, MixedAEError
+from mixedae.errors import ConfigError, MixedAEError, RunStoppedError
 from mixedae.launchers import LAUNCHERS, check_launcher
 from mixedae.overlays import check_options, merge_overlays
 
@@ -85,6 +85,9 @@ def run(main: Callable[[], None]) -> None:
     """
     try:
         main()
+    except RunStoppedError as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(stop.status)
     except MixedAEError as error:
         _to_log_file(error)
         lines = str(error).splitlines() or [""]

@@ -48,6 +48,18 @@ class FolderInUseError(MixedAEError):
     """Another training runs in the folder."""
 
 
+class RunStoppedError(MixedAEError):
+    """A signal asked the training to stop, and it did, with a checkpoint.
+
+    Attributes:
+        status: exit status, 128 + the signal's number as in a shell: 143 for SIGTERM, 138 for SIGUSR1, 130 for Ctrl-C.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class NonFiniteLossError(MixedAEError, FloatingPointError):
     """A loss became NaN or infinite during training."""
 

@@ -15,6 +15,7 @@ from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
@@ -80,6 +81,7 @@ LOOPS = _child("loop", MMENGINE_LOOPS, "mixedae.engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "mixedae.engine"
 )
+OPTIMIZERS = _child("optimizer", MMENGINE_OPTIMIZERS, "mixedae.engine")
 DATASETS = _child("dataset", MMENGINE_DATASETS, "mixedae.datasets.small_set", "mixedae.datasets.in_memory")
 TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "mixedae.datasets.transforms", "mixedae.datasets.picture_cache")
 METRICS = _child("metric", MMENGINE_METRICS, "mixedae.engine")

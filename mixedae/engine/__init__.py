@@ -7,14 +7,19 @@ from mixedae.engine.hooks.predictions import PredictionHook
 from mixedae.engine.hooks.progress import ProgressHook
 from mixedae.engine.hooks.recognition import RecognitionHook
 from mixedae.engine.hooks.run_record import RunRecordHook
+from mixedae.engine.lars import LARS
 from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
+from mixedae.engine.loops import ExactEpochLoop, ExactIterLoop
 from mixedae.engine.probes.frozen import KNNProbeLoop, LinearProbeLoop
 from mixedae.engine.probes.knn import KNNHook
 from mixedae.engine.runner import StrictRunner
 from mixedae.engine.voc07_metric import VOC07Metric
 
 __all__ = [
+    "LARS",
     "EffectiveBatchHook",
+    "ExactEpochLoop",
+    "ExactIterLoop",
     "KNNHook",
     "KNNProbeLoop",
     "LearningRateDecayOptimWrapperConstructor",

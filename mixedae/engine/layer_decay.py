@@ -25,7 +25,6 @@ DEFAULTS: dict[str, Any] = {
     "layer_decay_rate": 1.0,
     "no_decay": ("cls_token", "pos_embed"),
     "decay_biases": False,
-    "lars_exclude_1d": False,
 }
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 """Exactly these types, as detectron2 has them: its channel norms (LN2d here) are none of them."""
@@ -57,8 +56,7 @@ class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     Args:
         optim_wrapper_cfg: of the optimizer wrapper, OptimWrapper or AmpOptimWrapper; needs ``optimizer``.
         paramwise_cfg: ``layer_decay_rate`` (default 1: no decay), ``no_decay``, suffixes of parameter names,
-            ``decay_biases``, see above, and ``lars_exclude_1d``: with mmpretrain's LARS, tensors of at most one
-            dimension step without the layer's rate, as in official MAE's linear probing.
+            and ``decay_biases``, see above.
 
     Raises:
         ConfigError: unknown or impossible value in ``paramwise_cfg``.
@@ -98,15 +96,14 @@ class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         no_decay = tuple(self.paramwise_cfg["no_decay"])
         base_wd: float = self.base_wd or 0.0
         in_norms = _parameters_of_norms(module) if self.paramwise_cfg["decay_biases"] else None
-        excludes: bool = self.paramwise_cfg["lars_exclude_1d"]
-        groups: dict[tuple[float, float, bool], dict] = {}
+        groups: dict[tuple[float, float], dict] = {}
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
             scale = rate ** layers_above(module, name) if rate < 1 else 1.0
             is_1d = parameter.ndim <= 1 or name.endswith(".bias")
             spared = (is_1d if in_norms is None else name in in_norms) or _ends_with(name, no_decay)
-            key = (scale, 0.0 if spared else base_wd, excludes and is_1d)
+            key = (scale, 0.0 if spared else base_wd)
             group = groups.setdefault(key, {"params": [], "param_names": []})
             group["params"].append(parameter)
             group["param_names"].append(name)
@@ -115,9 +112,7 @@ class LearningRateDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f"layer_decay_rate={rate} would decay nothing: no trainable parameter lies below the last layer of "
                 f"{type(module).__name__}'s backbone; unfreeze the backbone or set layer_decay_rate=1"
             )
-        for (scale, decay, excluded), group in sorted(groups.items(), key=lambda item: item[0]):
-            if excludes:
-                group["lars_exclude"] = excluded
+        for (scale, decay), group in sorted(groups.items(), key=lambda item: item[0]):
             group.update(lr=self.base_lr * scale, lr_scale=scale, weight_decay=decay)
             group["name"] = f"lr x {scale:.4g}, weight decay {decay:g}"
             params.append(group)

@@ -34,11 +34,14 @@ class RunFolder:
         work_dir: the run's.
         folder: of the checkpoints; another one if the recipe sets the hook's ``out_dir``.
         template: such as ``epoch_{}.pth``.
+        by_epoch: whether the number in a name counts epochs. A run that is stopped in the middle of one leaves
+            ``epoch_{E}_iter_{I}.pth``: E whole epochs are done, and I iterations of the next one.
     """
 
     work_dir: Path
     folder: Path
     template: str
+    by_epoch: bool = True
 
     @classmethod
     def of(cls, cfg: Any, work_dir: str | Path) -> "RunFolder":
@@ -51,8 +54,18 @@ class RunFolder:
         work_dir = Path(work_dir)
         hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
         folder = Path(hook["out_dir"]) / work_dir.name if hook.get("out_dir") else work_dir
-        unit = "epoch" if hook.get("by_epoch", True) else "iter"
-        return cls(work_dir, folder, hook.get("filename_tmpl") or f"{unit}_{{}}.pth")
+        by_epoch = bool(hook.get("by_epoch", True))
+        unit = "epoch" if by_epoch else "iter"
+        return cls(work_dir, folder, hook.get("filename_tmpl") or f"{unit}_{{}}.pth", by_epoch)
+
+    def name(self, number: int, rest: int = 0) -> str:
+        """The name of a checkpoint.
+
+        Args:
+            number: epochs done, or iterations.
+            rest: iterations done of the next epoch.
+        """
+        return self.template.format(f"{number}_iter_{rest}" if rest else number)
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints of this folder, the newest first. The best one is not among them: it has no optimizer.
@@ -60,8 +73,9 @@ class RunFolder:
         Raises:
             WeightsError: there is none.
         """
-        name = re.compile(re.escape(self.template).replace(re.escape("{}"), r"(\d+)"))
-        numbers = {path: int(found[1]) for path in self.folder.glob("*") if (found := name.fullmatch(path.name))}
+        name = re.compile(re.escape(self.template).replace(re.escape("{}"), r"(\d+)(?:_iter_(\d+))?"))
+        found = {path: name.fullmatch(path.name) for path in self.folder.glob("*")}
+        numbers = {path: (int(match[1]), int(match[2] or 0)) for path, match in found.items() if match}
         if numbers:
             return sorted(numbers, key=numbers.__getitem__, reverse=True)
         others = sorted(path.name for path in self.folder.glob("*.pth"))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from mixedae.engine.console import NOTICE
-from mixedae.engine.hooks.checkpoints import KeepingCheckpointHook
+from mixedae.engine.hooks.checkpoints import KeepingCheckpointHook, step_is_whole
+from mixedae.engine.loops import EXACT_LOOPS, ExactEpochLoop, ExactIterLoop
 from mixedae.engine.preflight.config import check_resume
 from mixedae.engine.resuming import RunFolder, check_resumable
+from mixedae.engine.stopping import Stopping
 from mixedae.engine.unwrapping import unwrapped
 from mixedae.errors import WeightsError
 from mixedae.files import sweep
@@ -31,6 +34,7 @@ class StrictRunner(Runner):
 
     _resuming = False
     _resumed_from = ""
+    _stopping: Stopping | None = None
 
     @classmethod
     def from_cfg(cls, cfg: Any) -> "StrictRunner":
@@ -58,19 +62,50 @@ class StrictRunner(Runner):
             hooks["checkpoint"] = {**checkpoint, "type": KeepingCheckpointHook}
         super().register_default_hooks(hooks)
 
+    def build_train_loop(self, loop: Any) -> Any:
+        """Build the training loop, the exact one in the place of mmengine's.
+
+        Args:
+            loop: a loop or its config.
+        """
+        if isinstance(loop, dict):
+            loop = dict(loop)
+            kind = loop.get("type")
+            if kind is None and "by_epoch" in loop:
+                kind = "EpochBasedTrainLoop" if loop.pop("by_epoch") else "IterBasedTrainLoop"
+            loop["type"] = EXACT_LOOPS.get(str(kind).removeprefix("mmengine."), kind)
+        return super().build_train_loop(loop)
+
     def train(self) -> nn.Module:
         """Train, alone in the run's folder, from which leftovers of killed saves are removed.
 
         Raises:
             FolderInUseError: another training runs there.
+            RunStoppedError: a signal asked for it.
         """
-        if not is_main_process():
-            return super().train()
-        with occupied(self.work_dir):
-            for folder in {Path(self.work_dir), RunFolder.of(self.cfg, self.work_dir).folder}:
-                for path in sweep(folder):
-                    self.logger.info(f"removed {path}, which a killed save left")
-            return super().train()
+        with occupied(self.work_dir) if is_main_process() else nullcontext():
+            if is_main_process():
+                for folder in {Path(self.work_dir), RunFolder.of(self.cfg, self.work_dir).folder}:
+                    for path in sweep(folder):
+                        self.logger.info(f"removed {path}, which a killed save left")
+            self._stopping = Stopping()
+            with self._stopping.watching():
+                return super().train()
+
+    def stop_if_asked(self) -> None:
+        """Save and stop, if a signal asked for it and no gradients are accumulated. The loops call it after each step.
+
+        Raises:
+            RunStoppedError: with the exit status.
+        """
+        if self._stopping is None or not self._stopping.asked() or not step_is_whole(self):
+            return
+        folder = RunFolder.of(self.cfg, self.work_dir)
+        loop = self.train_loop
+        done = (loop.epoch, loop.iter - loop.epoch * len(loop.dataloader)) if folder.by_epoch else (loop.iter, 0)
+        name = folder.name(*done)
+        self.save_checkpoint(str(folder.folder), name, meta=dict(epoch=loop.epoch, iter=loop.iter), by_epoch=False)
+        raise self._stopping.error(str(folder.folder / name))
 
     def load_or_resume(self) -> None:
         """Load or resume, as the config says; nothing if a checkpoint was loaded before.
@@ -131,6 +166,8 @@ class StrictRunner(Runner):
             super().resume(filename, *args, **kwargs)
         finally:
             self._resuming = False
+        if isinstance(self.train_loop, ExactEpochLoop | ExactIterLoop):
+            self.train_loop.resumed()
 
     def load_checkpoint(
         self,

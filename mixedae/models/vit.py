@@ -173,12 +173,16 @@ class MixedAEViT(VisionTransformer):
             WEIGHT_INITIALIZERS.build({**cfg, "type": "mixedae.PretrainedViT"})(self)
 
     def init_as_mae(self) -> None:
-        """Official MAE's initial weights: the random baseline is a model that was pre-trained for zero epochs."""
+        """Official MAE's initial weights: the random baseline is a model that was pre-trained for zero epochs.
+
+        The fixed positions are official MAE's with the two halves of the channels swapped: rows are coded first.
+        """
         init_linear_layers(self.layers)
         projection = self.patch_embed.projection
         nn.init.xavier_uniform_(projection.weight.data.flatten(1))
-        if projection.bias is not None:
-            nn.init.zeros_(projection.bias)
+        if projection.bias is not None:  # PyTorch's default for a convolution, which official MAE leaves as it is
+            bound = projection.weight[0].numel() ** -0.5
+            nn.init.uniform_(projection.bias, -bound, bound)
         if self.cls_token is not None:
             nn.init.normal_(self.cls_token, std=0.02)
         rows, cols = self.patch_resolution  # mmpretrain's function counts column by column: swapped, it is row by row

@@ -58,7 +58,7 @@ def test_linear_probing_is_maes() -> None:
     assert cfg.model.backbone.out_type == "cls_token" and cfg.model.backbone.drop_path_rate == 0.0
     assert (cfg.model.head.loss.type, cfg.model.head.init_cfg.std) == ("CrossEntropyLoss", 0.01)
     assert not cfg.model.get("train_cfg")
-    assert cfg.optim_wrapper.optimizer == dict(type="LARS", lr=6.4, momentum=0.9, weight_decay=0.0)
+    assert cfg.optim_wrapper.optimizer == dict(type="mixedae.LARS", lr=6.4, momentum=0.9, weight_decay=0.0)
     assert [t.type for t in cfg.train_pipeline] == [
         "LoadImageFromFile",
         "RandomResizedCrop",
@@ -72,18 +72,16 @@ def test_linear_probing_is_maes() -> None:
     assert 0 <= rates[-1] < 0.001 and len(rates) == 900
 
 
-def test_linear_probings_bias_steps_without_lars() -> None:
-    """MAE's util/lars.py adapts only tensors of more than one dimension."""
+def test_linear_probing_builds_maes_lars() -> None:
     from mmengine.optim import build_optim_wrapper
-    from mmpretrain.engine.optimizers import LARS
+
+    from mixedae.engine.lars import LARS
 
     cfg = load(LINEAR)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         wrapper = build_optim_wrapper(build_on_meta(cfg), {**cfg.optim_wrapper, "type": "OptimWrapper"})
     assert isinstance(wrapper.optimizer, LARS)
-    excluded = {p.ndim: group["lars_exclude"] for group in wrapper.optimizer.param_groups for p in group["params"]}
-    assert excluded == {1: True, 2: False}
-    assert wrapper.optimizer.param_groups[0]["eta"] == 0.001
+    assert {group["trust_coefficient"] for group in wrapper.optimizer.param_groups} == {0.001}
 
 
 @pytest.mark.parametrize("blocks", [0.5, 1, 2, 4, 6, 9, 12])

@@ -30,6 +30,8 @@ NOT_RECIPE = (
 )
 # Hooks on which no weight depends. Adding one to a config makes no cell stale.
 WATCHING_HOOKS = ("mixedae.OutcomesHook", "mixedae.RecognitionHook", "mixedae.KNNHook")
+# Part of every hash. It is raised when the same recipe gives other numbers, so that nothing older stays cached.
+NUMBERS = 2  # 2: draws by place, LARS as MAE has it, the patch embedding's bias starts as in MAE
 OWN_TYPES = "mixedae."  # the types whose keys `bench.py validate` knows
 
 
@@ -234,7 +236,7 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
         _drop(tree, key)
     if isinstance(hooks := tree.get("custom_hooks"), list):
         tree["custom_hooks"] = [hook for hook in hooks if hook.get("type") not in WATCHING_HOOKS]
-    text = json.dumps(tree, sort_keys=True, default=_plain)
+    text = json.dumps([NUMBERS, tree], sort_keys=True, default=_plain)
     scaling = tree.get("auto_scale_lr") or {}
     accumulates = scaling.get("accumulate") and "accumulative_counts" not in wrapper
     return Recipe(

@@ -47,7 +47,7 @@ def attempted_by(folder: Path) -> Provenance | None:
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether a trainer left a checkpoint to resume from."""
-    return (folder / "last_checkpoint").is_file() and any(folder.glob("*.pth"))
+    return any(not path.name.startswith("best_") for path in folder.glob("*.pth"))
 
 
 def clear(folder: Path) -> None:

@@ -1,11 +1,13 @@
-"""mmengine's CheckpointHook, which removes old checkpoints only after the new one is written."""
+"""mmengine's CheckpointHook, which saves whole steps and removes old checkpoints only after the new one is written."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 
@@ -26,6 +28,16 @@ class _RemovesLater:
         self.removals.append((self.backend.rmtree, path))
 
 
+def step_is_whole(runner: Runner) -> bool:
+    """Whether no gradients are accumulated that a checkpoint would lose.
+
+    Args:
+        runner: after an iteration.
+    """
+    wrapper: Any = runner.optim_wrapper
+    return not isinstance(wrapper, OptimWrapper) or bool(wrapper.should_update())
+
+
 class KeepingCheckpointHook(CheckpointHook):
     """CheckpointHook with the same files in the end, and never fewer than ``max_keep_ckpts`` while it saves.
 
@@ -33,11 +45,35 @@ class KeepingCheckpointHook(CheckpointHook):
     leaves one checkpoint less. In a copied run it removes the best checkpoint of the original. This hook removes after
     it has written, and in its own folder only. :class:`mixedae.StrictRunner` takes it in the other's place. The disk
     must have room for one checkpoint more.
+
+    A checkpoint holds no gradients. If it is due while gradients are accumulated, which happens at the end of an epoch
+    whose length the accumulation does not divide, it is written after the next optimizer step.
     """
 
+    _due: int | None = None  # the number in the name of the checkpoint that waits for a whole step
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Save if it is time, or if a save has waited for this step.
+
+        Args:
+            runner: training.
+            *args: mmengine's.
+            **kwargs: mmengine's.
+        """
+        super().after_train_iter(runner, *args, **kwargs)
+        if self._due is not None:
+            done = runner.iter + 1
+            step = self._due if self.by_epoch else done
+            self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=done))
+
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        with self._removals_last():
-            super()._save_checkpoint_with_step(runner, step, meta)
+        self._due = None if step_is_whole(runner) else step
+        if self._due is None:
+            with self._removals_last():
+                super()._save_checkpoint_with_step(runner, step, meta)
+            if self.by_epoch and is_main_process():
+                for path in Path(self.out_dir).glob(self.filename_tmpl.format("*_iter_*")):  # of a run that was stopped
+                    path.unlink(missing_ok=True)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         with self._removals_last():

@@ -11,10 +11,9 @@ test_cfg = dict(type="TestLoop")
 
 optim_wrapper = dict(
     type="AmpOptimWrapper",
-    # eta 0.001 and momentum 0.9 as in MAE's util/lars.py, where the bias (ndim 1) is not adapted either
-    optimizer=dict(type="LARS", lr=lr, momentum=0.9, weight_decay=0.0),
+    # MAE's form (util/lars.py): momentum 0.9, trust coefficient 0.001, the bias is not adapted. mmpretrain's differs.
+    optimizer=dict(type="mixedae.LARS", lr=lr, momentum=0.9, weight_decay=0.0),
     constructor="mixedae.LearningRateDecayOptimWrapperConstructor",
-    paramwise_cfg=dict(lars_exclude_1d=True),
 )
 auto_scale_lr = dict(base_batch_size=batch_size, enable=True, accumulate=True)
 param_scheduler = [

@@ -1,0 +1,222 @@
+"""Random draws that depend on the place in training only, so that a resumed run draws what the unbroken run would have.
+
+Each training picture has a random stream of its own, keyed by (seed, epoch, index): it does not matter which worker
+prepares it, how long that worker lives, or what was drawn before. Each training step has one for what is drawn in the
+model and for the batch (masks, mixing, drop path, mixup), keyed by (seed, step, rank).
+"""
+
+import hashlib
+import random
+import signal
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.dist import get_dist_info
+from torch.utils.data import Sampler, get_worker_info
+
+PICTURE, STEP = 0, 1  # what a stream is for
+ONCE_PER_EPOCH = (DefaultSampler, InfiniteSampler)  # these give each index once per epoch, over all processes
+
+
+def stream_of(*key: int) -> int:
+    """The seed of a stream.
+
+    Args:
+        *key: integers of at most 64 bits; another tuple gives an unrelated stream.
+
+    Returns:
+        A number of 63 bits.
+    """
+    digest = hashlib.blake2b(struct.pack(f"<{len(key)}q", *key), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Seed what a training step draws, on every device. No device is waited for.
+
+    Args:
+        seed: the run's.
+        step: iterations done.
+        rank: of this process.
+    """
+    stream = stream_of(STEP, seed, step, rank)
+    random.seed(stream)
+    np.random.seed(stream & 0xFFFFFFFF)
+    torch.manual_seed(stream)
+
+
+class _Built:
+    """What mmengine takes built, in a loader's config: it copies that config, and must not copy a data set with it."""
+
+    def __deepcopy__(self, memo: dict) -> "_Built":
+        return self
+
+
+class Draw(int):
+    """An index of a dataset with the stream that its item draws from."""
+
+    stream: int
+
+    def __new__(cls, index: int, stream: int) -> "Draw":
+        """An index and its stream."""
+        draw = super().__new__(cls, index)
+        draw.stream = stream
+        return draw
+
+    def __reduce__(self) -> tuple[type["Draw"], tuple[int, int]]:
+        return Draw, (int(self), self.stream)  # workers get it through a queue
+
+
+@contextmanager
+def drawing_from(stream: int) -> Iterator[None]:
+    """Let the block draw from a stream of its own, from Python's, NumPy's and PyTorch's generators on the CPU.
+
+    Outside a loader's worker the generators go on afterwards as if nothing had been drawn.
+
+    Args:
+        stream: as :func:`stream_of` gave it.
+    """
+    generator = torch.default_generator
+    in_worker = get_worker_info() is not None
+    states = None if in_worker else (random.getstate(), np.random.get_state(), generator.get_state())
+    random.seed(stream)
+    np.random.seed(stream & 0xFFFFFFFF)
+    generator.manual_seed(stream)  # torch.manual_seed would seed the GPU too
+    try:
+        yield
+    finally:
+        if states is not None:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            generator.set_state(states[2])
+
+
+class DrawnDataset(_Built):
+    """A dataset whose items draw from the stream that came with their index; in all else it is the dataset itself.
+
+    Args:
+        dataset: with ``__getitem__`` and ``__len__``; its transforms may draw from any of the three generators.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset_itself = dataset
+
+    def __getitem__(self, index: int) -> Any:
+        if not isinstance(index, Draw):
+            return self.dataset_itself[index]
+        with drawing_from(index.stream):
+            return self.dataset_itself[index]
+
+    def __len__(self) -> int:
+        return len(self.dataset_itself)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "dataset_itself":  # a copy that is not filled yet
+            raise AttributeError(name)
+        return getattr(self.dataset_itself, name)
+
+
+class DrawnSampler(_Built, Sampler):
+    """A sampler whose indices carry their stream, and which can start at any place of an epoch.
+
+    Args:
+        sampler: mmengine's or another one. One that gives an index several times per epoch is keyed by the place too,
+            so that the copies differ.
+        seed: the run's.
+    """
+
+    def __init__(self, sampler: Any, seed: int) -> None:
+        self.sampler_itself = sampler
+        self.draw_seed = seed
+        self.start = 0
+        self._given = 0  # by an endless sampler, since the run began
+        self._rank, self._world_size = get_dist_info()
+
+    @property
+    def endless(self) -> bool:
+        """Whether it never comes to the end of an epoch."""
+        return isinstance(self.sampler_itself, InfiniteSampler)
+
+    def start_at(self, place: int) -> None:
+        """Let the next pass begin at a place.
+
+        Args:
+            place: indices that are passed over: of the epoch, or since the beginning if the sampler is endless.
+        """
+        self.start = place
+
+    skip = start_at  # mmengine's name
+
+    def set_seed(self, seed: int) -> None:
+        """Take another seed, before anything is drawn.
+
+        Args:
+            seed: of the run that is resumed.
+        """
+        self.draw_seed = seed
+        if hasattr(self.sampler_itself, "seed"):
+            self.sampler_itself.seed = seed
+
+    def __iter__(self) -> Iterator[Draw]:
+        start, self.start = self.start, 0
+        if self.endless and start:
+            self._given = start
+        indices: Iterator[int] = islice(iter(self.sampler_itself), start, None)
+        once = isinstance(self.sampler_itself, ONCE_PER_EPOCH)
+        epoch = getattr(self.sampler_itself, "epoch", 0)
+        for place, index in enumerate(indices, start):
+            if self.endless:
+                epoch = (self._given * self._world_size + self._rank) // len(self.sampler_itself)
+                self._given += 1
+            copy = 0 if once else 1 + place * self._world_size + self._rank
+            yield Draw(index, stream_of(PICTURE, self.draw_seed, epoch, index, copy))
+
+    def __len__(self) -> int:
+        return len(self.sampler_itself)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "sampler_itself":
+            raise AttributeError(name)
+        return getattr(self.sampler_itself, name)
+
+
+class StartingBatchSampler(_Built):
+    """A batch sampler that can start at any batch; for those that form batches in their own way, by aspect ratio say.
+
+    Args:
+        batch_sampler: over a :class:`DrawnSampler`.
+    """
+
+    def __init__(self, batch_sampler: Any) -> None:
+        self.batches = batch_sampler
+        self.start = 0
+
+    def __iter__(self) -> Iterator[list[int]]:
+        start, self.start = self.start, 0
+        yield from islice(iter(self.batches), start, None)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "batches":
+            raise AttributeError(name)
+        return getattr(self.batches, name)
+
+
+def leave_stopping_to_training(worker_id: int) -> None:
+    """Let a loader's worker pass over Ctrl-C and SIGUSR1, which terminals and schedulers send to all processes.
+
+    Training still needs its pictures until it has saved. SIGTERM stays as PyTorch has it, which ends its workers by it.
+
+    Args:
+        worker_id: PyTorch's; all do the same.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)

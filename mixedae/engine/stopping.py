@@ -1,0 +1,77 @@
+"""SIGTERM, SIGUSR1 and Ctrl-C end a training after its step, with a checkpoint; a second one ends it at once."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed
+
+from mixedae.errors import RunStoppedError
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+class Stopping:
+    """Whether this run was asked to stop, by a signal to any of its processes.
+
+    Several processes must stop at the same step, or the first one's neighbours wait for it for ever. After each step
+    each process starts to tell the others whether it was asked, over gloo and in the background; it looks at the answer
+    one step later. No GPU is waited for.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0  # of the signal
+        self._agreed = False
+        self._told: Any = None
+        self._flag = torch.zeros(1, dtype=torch.int32)
+        self._group: Any = None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take the signals as long as the block runs."""
+        in_main = threading.current_thread() is threading.main_thread()  # others may not take signals
+        before = {number: signal.signal(number, self._note) for number in SIGNALS} if in_main else {}
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            self._group = torch.distributed.new_group(backend="gloo")
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.number:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.number = number
+        name = signal.Signals(number).name
+        print(f"{name}: stops after this step and saves; once more ends it at once", file=sys.stderr, flush=True)
+
+    def asked(self) -> bool:
+        """Whether to stop now; the same answer in all processes if each asks after each step."""
+        if self._group is None:
+            return bool(self.number)
+        if self._told is not None:
+            self._told.wait()
+            self._agreed |= bool(self._flag.item())
+        if not self._agreed:
+            self._flag.fill_(self.number)
+            self._told = torch.distributed.all_reduce(
+                self._flag, torch.distributed.ReduceOp.MAX, group=self._group, async_op=True
+            )
+        return self._agreed
+
+    def error(self, checkpoint: str) -> RunStoppedError:
+        """What ends the run.
+
+        Args:
+            checkpoint: where it can go on.
+        """
+        number = self.number or int(self._flag.item())
+        name = signal.Signals(number).name
+        return RunStoppedError(f"stopped by {name}; --resume goes on from {checkpoint}", 128 + number)

@@ -33,3 +33,6 @@ randomness = dict(seed=0, diff_rank_seed=True)
 log_level = "INFO"
 load_from = None
 resume = False
+
+# Exact resume and strict checkpoints, with upstream's commands too
+runner_type = "mixedae.StrictRunner"

@@ -130,6 +130,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         tmp_path / "run", True, 0, False, kill=1, **{"optim_wrapper.accumulative_counts": 14, "train_cfg.max_epochs": 2}
     )
     cfg.auto_scale_lr.base_batch_size = 28
+    cfg.param_scheduler = None
     cfg.custom_hooks[-1].number = int(signal.SIGTERM)
     cfg.custom_hooks.append({"type": "KillHook", "step": 2, "number": int(signal.SIGTERM)})
     assert train(cfg) == -signal.SIGTERM

@@ -21,6 +21,7 @@ NOT_RECIPE = (
     ("work_dir",),
     ("resume",),
     ("launcher",),
+    ("runner_type",),
     ("log_level",),
     ("log_processor",),
     ("visualizer",),

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.dist import get_dist_info
+from mmengine.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import Sampler, get_worker_info
 
 PICTURE, STEP = 0, 1  # what a stream is for
@@ -51,11 +52,19 @@ def seed_step(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(stream)
 
 
-class _Built:
-    """What mmengine takes built, in a loader's config: it copies that config, and must not copy a data set with it."""
+class _StandIn:
+    """Takes the place of an object; what it does not do itself, that object does."""
 
-    def __deepcopy__(self, memo: dict) -> "_Built":
-        return self
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # a copy that is not filled yet
+            raise AttributeError(name)
+        return getattr(self.inner, name)
 
 
 class Draw(int):
@@ -97,43 +106,37 @@ def drawing_from(stream: int) -> Iterator[None]:
             generator.set_state(states[2])
 
 
-class DrawnDataset(_Built):
-    """A dataset whose items draw from the stream that came with their index; in all else it is the dataset itself.
+class DrawnDataset(_StandIn):
+    """A dataset whose items draw from the stream that came with their index.
 
     Args:
-        dataset: with ``__getitem__`` and ``__len__``; its transforms may draw from any of the three generators.
+        dataset: the dataset or its config; its transforms may draw from any of the three generators.
     """
 
     def __init__(self, dataset: Any) -> None:
-        self.dataset_itself = dataset
+        super().__init__(DATASETS.build(dataset) if isinstance(dataset, dict) else dataset)
 
     def __getitem__(self, index: int) -> Any:
         if not isinstance(index, Draw):
-            return self.dataset_itself[index]
+            return self.inner[index]
         with drawing_from(index.stream):
-            return self.dataset_itself[index]
-
-    def __len__(self) -> int:
-        return len(self.dataset_itself)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "dataset_itself":  # a copy that is not filled yet
-            raise AttributeError(name)
-        return getattr(self.dataset_itself, name)
+            return self.inner[index]
 
 
-class DrawnSampler(_Built, Sampler):
+class DrawnSampler(_StandIn, Sampler):
     """A sampler whose indices carry their stream, and which can start at any place of an epoch.
 
     Args:
-        sampler: mmengine's or another one. One that gives an index several times per epoch is keyed by the place too,
-            so that the copies differ.
-        seed: the run's.
+        sampler: mmengine's or another one, or its config. One that gives an index several times per epoch is keyed by
+            the place too, so that the copies differ.
+        draw_seed: the run's.
+        **arguments: for the sampler, if it is given by its config: mmengine's ``dataset`` and ``seed``.
     """
 
-    def __init__(self, sampler: Any, seed: int) -> None:
-        self.sampler_itself = sampler
-        self.draw_seed = seed
+    def __init__(self, sampler: Any, draw_seed: int, **arguments: Any) -> None:
+        is_config = isinstance(sampler, dict)
+        super().__init__(DATA_SAMPLERS.build(sampler, default_args=arguments) if is_config else sampler)
+        self.draw_seed = draw_seed
         self.start = 0
         self._given = 0  # by an endless sampler, since the run began
         self._rank, self._world_size = get_dist_info()
@@ -141,7 +144,7 @@ class DrawnSampler(_Built, Sampler):
     @property
     def endless(self) -> bool:
         """Whether it never comes to the end of an epoch."""
-        return isinstance(self.sampler_itself, InfiniteSampler)
+        return isinstance(self.inner, InfiniteSampler)
 
     def start_at(self, place: int) -> None:
         """Let the next pass begin at a place.
@@ -151,8 +154,6 @@ class DrawnSampler(_Built, Sampler):
         """
         self.start = place
 
-    skip = start_at  # mmengine's name
-
     def set_seed(self, seed: int) -> None:
         """Take another seed, before anything is drawn.
 
@@ -160,54 +161,47 @@ class DrawnSampler(_Built, Sampler):
             seed: of the run that is resumed.
         """
         self.draw_seed = seed
-        if hasattr(self.sampler_itself, "seed"):
-            self.sampler_itself.seed = seed
+        if hasattr(self.inner, "seed"):
+            self.inner.seed = seed
 
     def __iter__(self) -> Iterator[Draw]:
         start, self.start = self.start, 0
         if self.endless and start:
             self._given = start
-        indices: Iterator[int] = islice(iter(self.sampler_itself), start, None)
-        once = isinstance(self.sampler_itself, ONCE_PER_EPOCH)
-        epoch = getattr(self.sampler_itself, "epoch", 0)
+        indices: Iterator[int] = islice(iter(self.inner), start, None)
+        once = isinstance(self.inner, ONCE_PER_EPOCH)
+        epoch = getattr(self.inner, "epoch", 0)
         for place, index in enumerate(indices, start):
             if self.endless:
-                epoch = (self._given * self._world_size + self._rank) // len(self.sampler_itself)
+                epoch = (self._given * self._world_size + self._rank) // len(self.inner)
                 self._given += 1
             copy = 0 if once else 1 + place * self._world_size + self._rank
             yield Draw(index, stream_of(PICTURE, self.draw_seed, epoch, index, copy))
 
-    def __len__(self) -> int:
-        return len(self.sampler_itself)
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "sampler_itself":
-            raise AttributeError(name)
-        return getattr(self.sampler_itself, name)
-
-
-class StartingBatchSampler(_Built):
+class StartingBatchSampler(_StandIn):
     """A batch sampler that can start at any batch; for those that form batches in their own way, by aspect ratio say.
 
     Args:
-        batch_sampler: over a :class:`DrawnSampler`.
+        batch_sampler: its config.
+        **arguments: for it: mmengine's ``batch_size`` and ``sampler``, a :class:`DrawnSampler`.
     """
 
-    def __init__(self, batch_sampler: Any) -> None:
-        self.batches = batch_sampler
+    def __init__(self, batch_sampler: Any, **arguments: Any) -> None:
+        super().__init__(DATA_SAMPLERS.build(batch_sampler, default_args=arguments))
         self.start = 0
+
+    def start_at(self, batch: int) -> None:
+        """Let the next pass begin at a batch.
+
+        Args:
+            batch: from 0.
+        """
+        self.start = batch
 
     def __iter__(self) -> Iterator[list[int]]:
         start, self.start = self.start, 0
-        yield from islice(iter(self.batches), start, None)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "batches":
-            raise AttributeError(name)
-        return getattr(self.batches, name)
+        yield from islice(iter(self.inner), start, None)
 
 
 def leave_stopping_to_training(worker_id: int) -> None:

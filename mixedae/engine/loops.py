@@ -4,11 +4,10 @@
 or how often the run was stopped (on the same machine, with the same number of processes).
 """
 
-import copy
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.dist import get_rank
-from mmengine.registry import DATA_SAMPLERS, DATASETS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import DataLoader
@@ -24,35 +23,22 @@ from mixedae.errors import WeightsError
 from mixedae.registry import LOOPS
 
 
-def drawn_loader(runner: Runner, config: Any) -> DataLoader:
-    """Build a training loader whose pictures draw by place; all else is mmengine's.
+def drawn_loader(runner: Runner, config: Mapping[str, Any]) -> DataLoader:
+    """Build a training loader whose pictures draw by place. mmengine builds it, with stand-ins for three of its parts.
 
     Args:
         runner: whose seed is taken.
         config: of the loader.
     """
-    if isinstance(config, DataLoader):
-        return config
-    config = copy.deepcopy(config)
-    dataset = config["dataset"]
-    if isinstance(dataset, dict):
-        dataset = DATASETS.build(dataset)
-        if hasattr(dataset, "full_init"):
-            dataset.full_init()
-    sampler = config["sampler"]
-    if isinstance(sampler, dict):
-        seed = None if runner._randomness_cfg.get("diff_rank_seed") else runner.seed
-        sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
-    config["dataset"] = DrawnDataset(dataset)
-    config["sampler"] = DrawnSampler(sampler, _seed(runner))
-    if isinstance(config.get("batch_sampler"), dict):
-        arguments = dict(sampler=config["sampler"], batch_size=config.pop("batch_size"))
-        config["batch_sampler"] = StartingBatchSampler(
-            DATA_SAMPLERS.build(config["batch_sampler"], default_args=arguments)
-        )
+    config = dict(config)
+    config["dataset"] = dict(type=DrawnDataset, dataset=config["dataset"])
+    config["sampler"] = dict(type=DrawnSampler, sampler=config["sampler"], draw_seed=_seed(runner))
+    if config.get("batch_sampler") is not None:
+        config["batch_sampler"] = dict(type=StartingBatchSampler, batch_sampler=config["batch_sampler"])
     config.pop("disable_subprocess_warning", None)  # of mmengine's own worker_init_fn, which only seeds
     config.setdefault("worker_init_fn", dict(type=leave_stopping_to_training))
-    return runner.build_dataloader(config, seed=runner.seed)
+    diff_rank_seed = runner._randomness_cfg.get("diff_rank_seed", False)
+    return runner.build_dataloader(config, seed=runner.seed, diff_rank_seed=diff_rank_seed)
 
 
 def drawn_sampler(loader: DataLoader) -> DrawnSampler:
@@ -75,7 +61,7 @@ def start_at(loader: DataLoader, batch: int) -> None:
     """
     batches: Any = loader.batch_sampler
     if isinstance(batches, StartingBatchSampler):
-        batches.start = batch
+        batches.start_at(batch)
     else:
         drawn_sampler(loader).start_at(batch * batches.batch_size)
 
@@ -86,18 +72,41 @@ def _seed(runner: Runner) -> int:
     return seed - get_rank() if runner._randomness_cfg.get("diff_rank_seed") else seed
 
 
-@LOOPS.register_module()
-class ExactEpochLoop(EpochBasedTrainLoop):
-    """mmengine's loop over epochs. A checkpoint may come from the middle of one.
+class ExactLoop:
+    """What both loops have: a loader that draws by place, and iterations with a stream each.
 
     Args:
         runner: a :class:`mixedae.StrictRunner`.
-        dataloader: a loader or its config.
-        **kwargs: as mmengine's.
+        dataloader: the loader's config.
+        **kwargs: as mmengine's loop has them.
     """
 
-    def __init__(self, runner: Any, dataloader: Any, **kwargs: Any) -> None:
-        super().__init__(runner, drawn_loader(runner, dataloader), **kwargs)
+    runner: Any
+    dataloader: DataLoader
+    _iter: int
+
+    def __init__(self, runner: Any, dataloader: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(runner, drawn_loader(runner, dataloader), **kwargs)  # type: ignore[call-arg]
+
+    def resumed(self) -> None:
+        """Draw what the resumed run would have drawn: mmengine takes that run's seed after the loader is built."""
+        if not self.runner._randomness_cfg.get("diff_rank_seed"):
+            drawn_sampler(self.dataloader).set_seed(self.runner.seed)
+
+    def run_iter(self, *args: Any) -> None:
+        """One iteration, which draws from its own stream. The run may end after it.
+
+        Args:
+            *args: as mmengine's loop has them.
+        """
+        seed_step(_seed(self.runner), self._iter, get_rank())
+        super().run_iter(*args)  # type: ignore[misc]
+        self.runner.stop_if_asked()
+
+
+@LOOPS.register_module()
+class ExactEpochLoop(ExactLoop, EpochBasedTrainLoop):
+    """mmengine's loop over epochs. A checkpoint may come from the middle of one."""
 
     def resumed(self) -> None:
         """Take the seed of the run that was resumed.
@@ -105,8 +114,8 @@ class ExactEpochLoop(EpochBasedTrainLoop):
         Raises:
             WeightsError: its epochs have another length, so that the checkpoint's place does not exist.
         """
-        take_seed(self.runner, self.dataloader)
-        place, length = self._iter - self._epoch * len(self.dataloader), len(self.dataloader)
+        super().resumed()
+        place, length = self._place(), len(self.dataloader)
         if not 0 <= place <= length:
             raise WeightsError(
                 f"the checkpoint stands at iteration {self._iter} after {self._epoch} whole epochs, which does not fit "
@@ -118,52 +127,25 @@ class ExactEpochLoop(EpochBasedTrainLoop):
         """Train one epoch, or what is left of it."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        first = self._iter - self._epoch * len(self.dataloader)
+        first = self._place()
         start_at(self.dataloader, first)
         for place, batch in enumerate(self.dataloader, first):
             self.run_iter(place, batch)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
 
-    def run_iter(self, idx: int, data_batch: Any) -> None:
-        """One iteration, which draws from its own stream.
-
-        Args:
-            idx: in the epoch.
-            data_batch: of the loader.
-        """
-        seed_step(_seed(self.runner), self._iter, get_rank())
-        super().run_iter(idx, data_batch)
-        self.runner.stop_if_asked()
+    def _place(self) -> int:
+        """Iterations done in this epoch."""
+        return self._iter - self._epoch * len(self.dataloader)
 
 
 @LOOPS.register_module()
-class ExactIterLoop(IterBasedTrainLoop):
-    """mmengine's loop over iterations.
+class ExactIterLoop(ExactLoop, IterBasedTrainLoop):
+    """mmengine's loop over iterations."""
 
-    Args:
-        runner: a :class:`mixedae.StrictRunner`.
-        dataloader: a loader or its config.
-        **kwargs: as mmengine's.
-    """
-
-    def __init__(self, runner: Any, dataloader: Any, **kwargs: Any) -> None:
-        super().__init__(runner, drawn_loader(runner, dataloader), **kwargs)
+    def __init__(self, runner: Any, dataloader: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(runner, dataloader, **kwargs)
         self.dataloader_iterator = _Batches(self.dataloader)
-
-    def resumed(self) -> None:
-        """Take the seed of the run that was resumed."""
-        take_seed(self.runner, self.dataloader)
-
-    def run_iter(self, data_batch: Any) -> None:
-        """One iteration, which draws from its own stream.
-
-        Args:
-            data_batch: of the loader.
-        """
-        seed_step(_seed(self.runner), self._iter, get_rank())
-        super().run_iter(data_batch)
-        self.runner.stop_if_asked()
 
 
 class _Batches(_InfiniteDataloaderIterator):
@@ -177,18 +159,6 @@ class _Batches(_InfiniteDataloaderIterator):
                 sampler.set_epoch(self._epoch)
         start_at(self._dataloader, num_iters)
         self._iterator = None
-
-
-def take_seed(runner: Runner, loader: DataLoader) -> None:
-    """Let a loader draw what the resumed run would have drawn: mmengine took that run's seed after building it.
-
-    Args:
-        runner: resumed.
-        loader: of :func:`drawn_loader`.
-    """
-    sampler: Any = getattr(loader.batch_sampler, "sampler", None)
-    if isinstance(sampler, DrawnSampler) and not runner._randomness_cfg.get("diff_rank_seed"):
-        sampler.set_seed(runner.seed)
 
 
 EXACT_LOOPS = {"EpochBasedTrainLoop": ExactEpochLoop, "IterBasedTrainLoop": ExactIterLoop}

@@ -10,6 +10,7 @@ from mixedae.errors import WeightsError
 from mixedae.weights import read_checkpoint
 
 POINTER = "last_checkpoint"
+MID_EPOCH = "{}_iter_{}"  # the number in the name of a checkpoint from the middle of an epoch
 NEEDED = ("meta", "message_hub", "optimizer")
 
 
@@ -65,7 +66,7 @@ class RunFolder:
             number: epochs done, or iterations.
             rest: iterations done of the next epoch.
         """
-        return self.template.format(f"{number}_iter_{rest}" if rest else number)
+        return self.template.format(MID_EPOCH.format(number, rest) if rest else number)
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints of this folder, the newest first. The best one is not among them: it has no optimizer.

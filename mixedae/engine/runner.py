@@ -12,7 +12,7 @@ from torch import nn
 
 from mixedae.engine.console import NOTICE
 from mixedae.engine.hooks.checkpoints import KeepingCheckpointHook, step_is_whole
-from mixedae.engine.loops import EXACT_LOOPS, ExactEpochLoop, ExactIterLoop
+from mixedae.engine.loops import EXACT_LOOPS, ExactLoop
 from mixedae.engine.preflight.config import check_resume
 from mixedae.engine.resuming import RunFolder, check_resumable
 from mixedae.engine.stopping import Stopping
@@ -68,12 +68,13 @@ class StrictRunner(Runner):
         Args:
             loop: a loop or its config.
         """
-        if isinstance(loop, dict):
+        if isinstance(loop, dict) and isinstance(self._train_dataloader, dict):
             loop = dict(loop)
-            kind = loop.get("type")
-            if kind is None and "by_epoch" in loop:
-                kind = "EpochBasedTrainLoop" if loop.pop("by_epoch") else "IterBasedTrainLoop"
-            loop["type"] = EXACT_LOOPS.get(str(kind).removeprefix("mmengine."), kind)
+            if "type" not in loop and "by_epoch" in loop:
+                loop["type"] = "EpochBasedTrainLoop" if loop.pop("by_epoch") else "IterBasedTrainLoop"
+            kind = str(loop.get("type")).removeprefix("mmengine.")
+            if kind in EXACT_LOOPS:
+                loop["type"] = EXACT_LOOPS[kind]
         return super().build_train_loop(loop)
 
     def train(self) -> nn.Module:
@@ -166,7 +167,7 @@ class StrictRunner(Runner):
             super().resume(filename, *args, **kwargs)
         finally:
             self._resuming = False
-        if isinstance(self.train_loop, ExactEpochLoop | ExactIterLoop):
+        if isinstance(self.train_loop, ExactLoop):
             self.train_loop.resumed()
 
     def load_checkpoint(

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed
+from mmengine.dist import is_distributed
 
 from mixedae.errors import RunStoppedError
 
@@ -36,7 +37,7 @@ class Stopping:
         """Take the signals as long as the block runs."""
         in_main = threading.current_thread() is threading.main_thread()  # others may not take signals
         before = {number: signal.signal(number, self._note) for number in SIGNALS} if in_main else {}
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
+        if is_distributed():
             self._group = torch.distributed.new_group(backend="gloo")
         try:
             yield

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.runner import EpochBasedTrainLoop
 
 from mixedae.engine import StrictRunner
 from mixedae.engine.draws import Draw, DrawnDataset, DrawnSampler, drawing_from, seed_step, stream_of
@@ -193,6 +194,24 @@ def test_r16_epochs_draw_anew_whatever_the_workers(tmp_path: Path, workers: int,
             with drawing_from(stream_of(0, 0, epoch, index, 0)):
                 assert found == tuple(DrawingData()[index]["inputs"][:3].tolist())
     assert not set(seen[0].values()) & set(seen[1].values())
+
+
+def test_a_shortened_epoch_draws_from_its_part_of_the_data(tmp_path: Path) -> None:
+    """mmengine cuts the data set and gives the sampler what is left."""
+    runner = StrictRunner.from_cfg(
+        drawing_config(tmp_path, True, 0, False, **{"train_dataloader.num_batch_per_epoch": 3})
+    )
+    loader = runner.build_train_loop(runner._train_loop).dataloader
+    seen = sorted(int(x[3]) for batch in loader for x in batch["inputs"])
+    assert len(loader) == 3 and seen == list(range(6))
+
+
+def test_a_loader_that_is_built_already_trains_in_mmengines_loop(tmp_path: Path) -> None:
+    runner = StrictRunner.from_cfg(drawing_config(tmp_path, True, 0, False))
+    runner._train_dataloader = StrictRunner.build_dataloader(runner._train_dataloader, seed=0)
+    assert type(runner.build_train_loop(runner._train_loop)) is EpochBasedTrainLoop
+    runner.train()
+    assert runner.iter == 21
 
 
 def test_r17_ranks_and_steps_have_streams_of_their_own() -> None:

@@ -65,6 +65,8 @@ def test_initial_weights_are_official_maes(make):
             assert not m.bias.any(), name
     weight = model.backbone.patch_embed.projection.weight.flatten(1)
     assert weight.abs().max() <= (6 / sum(weight.shape)) ** 0.5
+    bias, bound = model.backbone.patch_embed.projection.bias, weight.shape[1] ** -0.5  # a convolution's default
+    assert 0.8 * bound < bias.abs().max() <= bound and abs(bias.mean()) < bound / 2
     assert 0.005 < model.backbone.cls_token.std() < 0.05
     assert not model.backbone.pos_embed.requires_grad
     assert not model.backbone.pos_embed[:, 0].any()

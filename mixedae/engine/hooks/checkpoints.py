@@ -10,6 +10,8 @@ from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
+from mixedae.engine.resuming import MID_EPOCH
+
 
 class _RemovesLater:
     """A file backend that notes what is to be removed."""
@@ -72,7 +74,7 @@ class KeepingCheckpointHook(CheckpointHook):
             with self._removals_last():
                 super()._save_checkpoint_with_step(runner, step, meta)
             if self.by_epoch and is_main_process():
-                for path in Path(self.out_dir).glob(self.filename_tmpl.format("*_iter_*")):  # of a run that was stopped
+                for path in Path(self.out_dir).glob(self.filename_tmpl.format(MID_EPOCH.format("*", "*"))):
                     path.unlink(missing_ok=True)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:

@@ -16,7 +16,7 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.runner import EpochBasedTrainLoop
 
 from mixedae.engine import StrictRunner
-from mixedae.engine.draws import Draw, DrawnDataset, DrawnSampler, drawing_from, seed_step, stream_of
+from mixedae.engine.draws import Draw, DrawnDataset, DrawnSampler, seed_step, stream_of
 from mixedae.errors import WeightsError
 from mixedae.weights import read_checkpoint
 from tests.engine.drawing import DrawingData, drawing_config, train
@@ -191,8 +191,9 @@ def test_r16_epochs_draw_anew_whatever_the_workers(tmp_path: Path, workers: int,
         seen.append({int(x[3]): tuple(x[:3].tolist()) for batch in loop.dataloader for x in batch["inputs"]})
     for epoch, numbers in enumerate(seen):
         for index, found in numbers.items():
-            with drawing_from(stream_of(0, 0, epoch, index, 0)):
-                assert found == tuple(DrawingData()[index]["inputs"][:3].tolist())
+            stream = stream_of(0, 0, epoch, index, 0)
+            random.seed(stream), np.random.seed(stream & 0xFFFFFFFF), torch.manual_seed(stream)
+            assert found == tuple(DrawingData()[index]["inputs"][:3].tolist())
     assert not set(seen[0].values()) & set(seen[1].values())
 
 
@@ -247,6 +248,7 @@ def test_an_item_leaves_the_generators_as_they_were() -> None:
     first, again, other = data[Draw(3, 7)], data[Draw(3, 7)], data[Draw(3, 8)]
     assert torch.equal(first["inputs"], again["inputs"]) and not torch.equal(first["inputs"], other["inputs"])
     assert (random.random(), np.random.rand(), torch.rand(3).tolist()) == expected
+    assert not torch.equal(data[3]["inputs"], data[3]["inputs"])  # no place in training: it draws what comes next
 
 
 def test_r14_the_seed_decides(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class SaveError(MixedAEError, OSError):
 
 
 class FolderInUseError(MixedAEError):
-    """Another training runs in the folder."""
+    """Another training runs in the folder, or has its checkpoints there."""
 
 
 class RunStoppedError(MixedAEError):

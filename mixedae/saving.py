@@ -4,6 +4,7 @@ mmengine's own backend opens the target and writes into it, so that an interrupt
 the name of a checkpoint, and destroys the one that was there. Importing :mod:`mixedae.registry` installs this one.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -52,21 +53,32 @@ def _write(filepath: str | Path, size: int, write: Callable[[Path], object]) -> 
         if path.exists() and not path.is_file():  # a pipe or a device must not be replaced
             write(path)
             return
+        free = free_bytes(path.parent)
+        if free is not None and free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with replacing(path) as temporary:
             write(temporary)
     except OSError as error:
         raise SaveError(
-            f"could not write {path} ({size} bytes): {error.strerror or error}; {_free(path.parent)} bytes are free. "
+            f"could not write {path} ({size} bytes): {error.strerror or error}; {free_bytes(path.parent)} bytes are free. "
             "Older files are as they were. Make room, or choose another --work-dir; --resume goes on from the last "
             "checkpoint"
         ) from error
 
 
-def _free(folder: Path) -> int | str:
+def free_bytes(folder: Path) -> int | None:
+    """Free space for this user.
+
+    Args:
+        folder: of the disk in question.
+
+    Returns:
+        Bytes; None where the system does not tell.
+    """
     try:
         return shutil.disk_usage(folder).free
     except OSError:
-        return "unknown"
+        return None
 
 
 def install() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mixedae.command_line import argument_parser, import_library, read_config, run
 from mixedae.errors import ConfigError, LauncherError
-from mixedae.launchers import is_first_process
+from mixedae.launchers import check_launcher, is_first_process
 from mixedae.options import merge_options
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ def main() -> None:
         const="auto",
         metavar="CHECKPOINT",
         help="continue from this checkpoint, or from the newest whole one of the work directory",
+    )
+    parser.add_argument(
+        "--allow-change",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="with --resume: let this setting differ from the checkpoint's, such as batch or train_cfg.max_epochs; may "
+        "be repeated",
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision, if the recipe does not set it itself")
     parser.add_argument(
@@ -52,7 +60,12 @@ def main() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--show | head` ends without a traceback
         print(as_text(origins_of_run(args.config, args.overlay, args.cfg_options or {}, cfg, "tools/train.py")))
         return
+    check_launcher(cfg.launcher)
     check_device(cfg)
+    if args.allow_change:
+        if not cfg.get("resume"):
+            raise ConfigError("--allow-change found without --resume; only a run that goes on can differ from itself")
+        cfg.allow_change = args.allow_change
 
     from mmengine.registry import RUNNERS
 
@@ -66,7 +79,7 @@ def main() -> None:
     quiet_console()
     format_config_once()
     import_library(cfg)
-    preflight(cfg)
+    preflight(cfg, dry_run=args.dry_run)
     keep_pictures(cfg)
     with occupied(cfg.work_dir) if is_first_process(cfg.launcher) else nullcontext():
         runner = RUNNERS.build(cfg) if "runner_type" in cfg else StrictRunner.from_cfg(cfg)

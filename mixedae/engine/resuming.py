@@ -74,10 +74,7 @@ class RunFolder:
         Raises:
             WeightsError: there is none.
         """
-        name = re.compile(re.escape(self.template).replace(re.escape("{}"), r"(\d+)(?:_iter_(\d+))?"))
-        found = {path: name.fullmatch(path.name) for path in self.folder.glob("*")}
-        numbers = {path: (int(match[1]), int(match[2] or 0)) for path, match in found.items() if match}
-        if numbers:
+        if numbers := self._numbers():
             return sorted(numbers, key=numbers.__getitem__, reverse=True)
         others = sorted(path.name for path in self.folder.glob("*.pth"))
         what = f"only {', '.join(others[:5])}" if others else "nothing"
@@ -85,6 +82,17 @@ class RunFolder:
             f"nothing to resume from: expected {self.template.format('N')} in {self.folder}, found {what}; train "
             "without --resume, or give the --work-dir of the run that was stopped"
         )
+
+    def names(self) -> list[str]:
+        """Names of the checkpoints, the oldest first; none if there are none."""
+        numbers = self._numbers()
+        return [path.name for path in sorted(numbers, key=numbers.__getitem__)]
+
+    def _numbers(self) -> dict[Path, tuple[int, int]]:
+        """Each checkpoint with the epochs or iterations that its name counts, and the iterations of the next epoch."""
+        name = re.compile(re.escape(self.template).replace(re.escape("{}"), r"(\d+)(?:_iter_(\d+))?"))
+        found = {path: name.fullmatch(path.name) for path in self.folder.glob("*")}
+        return {path: (int(match[1]), int(match[2] or 0)) for path, match in found.items() if match}
 
     def newest(self) -> Choice:
         """Read checkpoints from the newest on, until one can be resumed from.

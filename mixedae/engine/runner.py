@@ -1,5 +1,6 @@
 """mmengine's Runner with one strict door for checkpoints, whether they are resumed from or loaded."""
 
+import json
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -11,13 +12,14 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from mixedae.engine.console import NOTICE
+from mixedae.engine.continuity import ALLOW, META, FreshSchedule, check_changes, facts_of, stored_facts
 from mixedae.engine.hooks.checkpoints import KeepingCheckpointHook, step_is_whole
 from mixedae.engine.loops import EXACT_LOOPS, ExactLoop
-from mixedae.engine.preflight.config import check_resume
+from mixedae.engine.preflight.config import check_new, check_resume
 from mixedae.engine.resuming import RunFolder, check_resumable
 from mixedae.engine.stopping import Stopping
 from mixedae.engine.unwrapping import unwrapped
-from mixedae.errors import WeightsError
+from mixedae.errors import MixedAEError, WeightsError
 from mixedae.files import sweep
 from mixedae.occupancy import occupied
 from mixedae.registry import RUNNERS
@@ -34,6 +36,10 @@ class StrictRunner(Runner):
 
     _resuming = False
     _resumed_from = ""
+    _changed: tuple[str, ...] = ()
+    _seed_now: int | None = None
+    saves = True
+    """Whether this training leaves checkpoints; a dry run does not, and may look into the folder of another run."""
     _stopping: Stopping | None = None
 
     @classmethod
@@ -81,10 +87,12 @@ class StrictRunner(Runner):
         """Train, alone in the run's folder, from which leftovers of killed saves are removed.
 
         Raises:
-            FolderInUseError: another training runs there.
+            FolderInUseError: another training runs there, or has its checkpoints there and is not resumed.
             RunStoppedError: a signal asked for it.
         """
         with occupied(self.work_dir) if is_main_process() else nullcontext():
+            if self.saves:
+                check_new(self.cfg, self.work_dir)
             if is_main_process():
                 for folder in {Path(self.work_dir), RunFolder.of(self.cfg, self.work_dir).folder}:
                     for path in sweep(folder):
@@ -146,7 +154,9 @@ class StrictRunner(Runner):
         unit, done, wanted = (
             ("epochs", loop.epoch, loop.max_epochs) if by_epoch else ("iterations", loop.iter, loop.max_iters)
         )
-        text = f"resumed from {self._resumed_from}: {done} of {wanted} {unit} are done"
+        rest = loop.iter - loop.epoch * len(loop.dataloader) if by_epoch else 0
+        more = f" and {rest} of {len(loop.dataloader)} iterations of the next" if rest else ""
+        text = f"resumed from {self._resumed_from}: {done} of {wanted} {unit}{more} are done"
         if done >= wanted:
             text += f". This run is finished, nothing is left to train; its checkpoint is {self._resumed_from}"
         self.logger.info(text, extra=NOTICE)
@@ -161,14 +171,53 @@ class StrictRunner(Runner):
 
         Raises:
             WeightsError: it is damaged, unsafe or of another model, or holds only weights.
+            ConfigError: it was written with other settings, and ``allow_change`` in the config does not name them.
         """
         self._resuming, self._resumed_from = True, filename
+        fresh = FreshSchedule(self)
+        self._seed_now = (self.cfg.get("randomness") or {}).get("seed")
         try:
             super().resume(filename, *args, **kwargs)
+        except (ValueError, KeyError) as error:
+            if isinstance(error, MixedAEError):
+                raise
+            raise WeightsError(
+                f"checkpoint {filename}: the state of its optimizer or schedule does not fit this run's ({error}); "
+                "resume with the recipe that it was written with"
+            ) from error
         finally:
             self._resuming = False
+        if self._changed:
+            if self._seed_now is not None and self.seed != self._seed_now:
+                self._randomness_cfg.update(seed=self._seed_now)
+                self.set_randomness(**self._randomness_cfg)
+            fresh.restore()
+            self.logger.warning(
+                f"this is no longer the run that was started. Changed: {'; '.join(self._changed)}", extra=NOTICE
+            )
         if isinstance(self.train_loop, ExactLoop):
             self.train_loop.resumed()
+
+    def _check_same(self, meta: dict[str, Any], filename: str) -> None:
+        """Compare the settings of a checkpoint with this run's, and take its place in epochs of another length."""
+        then, now = stored_facts(meta), facts_of(self)
+        if then is None:
+            self.logger.info(f"{filename} does not say what its run was made of; nothing is compared")
+            return
+        self._changed = tuple(check_changes(then, now, self.cfg.get(ALLOW) or (), filename))
+        before, length = then.get("epoch_length"), now["epoch_length"]
+        if self._changed and before and length and before != length and meta["iter"] == meta["epoch"] * before:
+            meta["iter"] = meta["epoch"] * length
+
+    def save_checkpoint(self, *args: Any, meta: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Save, with what the run is made of.
+
+        Args:
+            *args: as mmengine's.
+            meta: as mmengine's.
+            **kwargs: as mmengine's.
+        """
+        super().save_checkpoint(*args, meta={**(meta or {}), META: json.dumps(facts_of(self))}, **kwargs)
 
     def load_checkpoint(
         self,
@@ -194,6 +243,7 @@ class StrictRunner(Runner):
         checkpoint = read_checkpoint(filename, map_location)
         if self._resuming:
             check_resumable(checkpoint, filename)
+            self._check_same(checkpoint["meta"], filename)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         for pattern, replacement in revise_keys:
             for name in [name for name in checkpoint["state_dict"] if re.search(pattern, name)]:

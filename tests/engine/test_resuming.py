@@ -118,7 +118,7 @@ def test_r04_without_a_whole_checkpoint_each_reason_is_given(strict: Callable[..
         strict(work_dir=run, resume=True).train()
     for resume in (True, False):
         with pytest.raises(WeightsError, match=r"epoch_3\.pth .*truncated"):
-            strict(work_dir=run, resume=resume, load_from=str(run / "epoch_3.pth")).train()
+            strict(work_dir=run.parent / "new", resume=resume, load_from=str(run / "epoch_3.pth")).train()
 
 
 def test_r05_a_flipped_byte_is_found(strict: Callable[..., StrictRunner], run: Path, end: Weights) -> None:
@@ -184,7 +184,8 @@ def test_weights_that_do_not_fit_are_refused(
 ) -> None:
     last = run / "epoch_3.pth"
     rewrite(last, lambda checkpoint: change(checkpoint["state_dict"]))
-    runner = strict(work_dir=run, resume=resume, load_from=None if resume else str(last))
+    folder = run if resume else run.parent / "new"
+    runner = strict(work_dir=folder, resume=resume, load_from=None if resume else str(last))
     before = OrderedDict()
     original = runner._init_model_weights
     runner._init_model_weights = lambda: (original(), before.update(runner.model.state_dict()))

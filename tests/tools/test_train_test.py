@@ -174,7 +174,14 @@ def test_resume_and_what_is_refused_by_the_commands(mini_data: Path, tmp_path: P
         ["tools/test.py", CLASSIFICATION, run / "epoch_1.pth", "--work-dir", run],
         ["tools/train.py", CLASSIFICATION, "--work-dir", run, "--resume", *options],
         ["tools/train.py", CLASSIFICATION, "--work-dir", run, "--resume", run / "epoch_1.pth", *options],
-        ["tools/train.py", CLASSIFICATION, "--work-dir", run, *options, f"load_from={run / 'epoch_1.pth'}"],
+        [
+            "tools/train.py",
+            CLASSIFICATION,
+            "--work-dir",
+            tmp_path / "new",
+            *options,
+            f"load_from={run / 'epoch_1.pth'}",
+        ],
     ):
         fails(call(*command, data=mini_data), "WeightsError", "epoch_1.pth is refused as unsafe")
     assert not marker.exists()

@@ -1,15 +1,21 @@
 """A cell's folder between two runs: what the last attempt was made of, whether it can go on, and emptying it safely."""
 
+import re
 import shutil
 from pathlib import Path
 
-from mixedae.benchmark.store.results import RESULT, Identity, Provenance
+from mixedae.benchmark.store.results import LOG, RESULT, Identity, Provenance
 from mixedae.errors import ResultsError
 from mixedae.files import read_json, write_json
 from mixedae.records import OUTCOMES, PROGRESS, RECORD
 
 ATTEMPT = "attempt.json"
 LOCK = ".lock"
+WRITTEN = re.compile(
+    "|".join(re.escape(name) for name in (RESULT, RECORD, PROGRESS, OUTCOMES, LOG, "last_checkpoint", "vis_data"))
+    + r"|(epoch|iter|best)_.*\.pth|\d{8}_\d{6}|\..*\.tmp|\.run\.lock"
+)
+"""Names of what a training and this harness write into a cell's folder, a folder for each start among them."""
 
 
 def prepare(folder: Path, identity: Identity, provenance: Provenance, resume: bool) -> None:
@@ -51,7 +57,7 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def clear(folder: Path) -> None:
-    """Empty a cell's folder except for its lock and the note of the last attempt, which the next attempt replaces.
+    """Remove what an earlier run wrote into a cell's folder. What somebody else put there stays.
 
     Raises:
         ResultsError: the folder holds files and none of the harness's own, so it may be somebody's data.
@@ -63,6 +69,8 @@ def clear(folder: Path) -> None:
             f"{folder} holds files that this harness did not write; move them or choose another --work-dir"
         )
     for path in inside:
+        if not WRITTEN.fullmatch(path.name):
+            continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

@@ -75,6 +75,10 @@ class TrainingProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to the process alone; torchrun hands it on to its trainers."""
+        self._process.send_signal(signal.SIGTERM)
+
     def wait(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds for the end. Returns whether it came."""
         try:
@@ -85,9 +89,12 @@ class TrainingProcess:
 
 
 def terminate(processes: Sequence[TrainingProcess], grace: float) -> None:
-    """End processes: SIGTERM to all, ``grace`` seconds for all together, then SIGKILL."""
+    """End processes: SIGTERM to each, ``grace`` seconds for all together, then SIGKILL to them and their workers.
+
+    A trainer that gets SIGTERM saves, for which it needs its loader's workers; SIGTERM would end these.
+    """
     for process in processes:
-        process.signal(signal.SIGTERM)
+        process.ask_to_stop()
     deadline = time.monotonic() + grace
     for process in processes:
         process.wait(max(0.0, deadline - time.monotonic()))

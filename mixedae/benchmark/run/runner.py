@@ -184,8 +184,8 @@ class SuiteRunner:
         return False
 
     def _going_on(self, plan: Plan, survey: Survey) -> Plan:
-        """The plan, continued from a checkpoint of the same content if there is one; transfers start from the start."""
-        if plan.cell.task or not attempted(plan.folder, plan.identity) or not has_checkpoint(plan.folder):
+        """The plan, continued from a checkpoint of the same content if there is one."""
+        if not attempted(plan.folder, plan.identity) or not has_checkpoint(plan.folder):
             return plan
         command = command_of(survey, self.trainer, plan.cell, resume=True)
         return replace(plan, command=command, resumed=True, begun_by=attempted_by(plan.folder))

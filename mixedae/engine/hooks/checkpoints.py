@@ -11,6 +11,9 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from mixedae.engine.resuming import MID_EPOCH
+from mixedae.engine.unwrapping import unwrapped
+from mixedae.errors import SaveError
+from mixedae.saving import free_bytes
 
 
 class _RemovesLater:
@@ -40,6 +43,23 @@ def step_is_whole(runner: Runner) -> bool:
     return not isinstance(wrapper, OptimWrapper) or bool(wrapper.should_update())
 
 
+def checkpoint_bytes(runner: Runner) -> int:
+    """About how large a checkpoint will be: weights, and what the optimizer keeps for each that is trained.
+
+    Args:
+        runner: with its optimizer built.
+
+    Returns:
+        Bytes.
+    """
+    model: Any = unwrapped(runner.model)
+    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    defaults = getattr(getattr(runner.optim_wrapper, "optimizer", None), "defaults", {})
+    moments = 2 if "betas" in defaults else int(bool(defaults.get("momentum")))
+    return int(weights + moments * trained)
+
+
 class KeepingCheckpointHook(CheckpointHook):
     """CheckpointHook with the same files in the end, and never fewer than ``max_keep_ckpts`` while it saves.
 
@@ -53,6 +73,26 @@ class KeepingCheckpointHook(CheckpointHook):
     """
 
     _due: int | None = None  # the number in the name of the checkpoint that waits for a whole step
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the folder, and whether it has room.
+
+        Args:
+            runner: about to train.
+
+        Raises:
+            SaveError: two checkpoints do not fit on the disk.
+        """
+        super().before_train(runner)
+        saves = self.interval > 0 or self.save_last
+        if not (saves and is_main_process()):
+            return
+        size, free = checkpoint_bytes(runner), free_bytes(Path(self.out_dir))
+        if free is not None and free < 2 * size:
+            raise SaveError(
+                f"{free} bytes are free at {self.out_dir}, and a run needs room for two checkpoints of about {size} "
+                "bytes each: a new one is written before an old one is removed. Make room, or choose another --work-dir"
+            )
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Save if it is time, or if a save has waited for this step.

@@ -1,17 +1,20 @@
 """What can be known to fail before training starts fails here, within seconds and with a name."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixedae.engine.preflight.data import check_datasets
 from mixedae.engine.preflight.keys import check_known_keys, walk
-from mixedae.errors import ConfigError, GroupSizeError, ImageSizeError, WeightsError
+from mixedae.errors import ConfigError, FolderInUseError, GroupSizeError, ImageSizeError, WeightsError
+
+if TYPE_CHECKING:
+    from mixedae.engine.resuming import RunFolder
 
 PRETRAINED = ("Pretrained", "PretrainedViT", "PretrainedResNet")
 ELSEWHERE = "://"  # torchvision://, open-mmlab://, https://: mmengine's to fetch
 
 
-def preflight(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
+def preflight(cfg: Any, splits: Sequence[str] = ("train", "val"), dry_run: bool = False) -> None:
     """Check a resolved config before a Runner is built from it; the cheap checks come first.
 
     Image and group size, warm-up, kept checkpoints, something to resume from, folders and annotation files,
@@ -20,6 +23,7 @@ def preflight(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
     Args:
         cfg: an ``mmengine.Config`` with the command line's options merged in.
         splits: whose data is needed.
+        dry_run: nothing will be saved, so that the folder may hold a run.
 
     Raises:
         MixedAEError: ImageSizeError, GroupSizeError, DataError, WeightsError or ConfigError.
@@ -28,6 +32,8 @@ def preflight(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
     check_schedule(cfg)
     check_retention(cfg)
     check_resume(cfg)
+    if not dry_run and cfg.get("work_dir"):
+        check_new(cfg, cfg["work_dir"])
     check_datasets(cfg, splits)
     check_checkpoints(cfg)
     check_known_keys(cfg)
@@ -111,19 +117,24 @@ def check_schedule(cfg: Any) -> None:
 
 
 def check_retention(cfg: Any) -> None:
-    """Check that a run keeps two checkpoints at least: mmengine removes the oldest before it writes the newest.
+    """Check that a run keeps checkpoints to go on from, and two at least.
 
     Args:
         cfg: the resolved config.
 
     Raises:
-        ConfigError: it keeps one.
+        ConfigError: it keeps one, or none but the best.
     """
     hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
     if hook.get("max_keep_ckpts") == 1:
         raise ConfigError(
             "default_hooks.checkpoint.max_keep_ckpts=1 found: the only checkpoint would be removed before the next one "
             "is written, and a kill between the two would lose the run; keep 2 or more, or -1 for all"
+        )
+    if hook.get("save_best") and hook.get("interval", -1) <= 0 and not hook.get("save_last", True):
+        raise ConfigError(
+            "default_hooks.checkpoint saves the best weights only (interval and save_last are off): they have no "
+            "optimizer, and a run that stops could not go on. Set default_hooks.checkpoint.interval=1"
         )
 
 
@@ -137,9 +148,33 @@ def check_resume(cfg: Any) -> None:
         WeightsError: ``resume`` is set without a file, and the run's folder has no checkpoint.
     """
     if cfg.get("resume") and not cfg.get("load_from"):
-        from mixedae.engine.resuming import RunFolder  # torch, seconds
+        _run_folder(cfg, cfg["work_dir"]).checkpoints()
 
-        RunFolder.of(cfg, cfg["work_dir"]).checkpoints()
+
+def check_new(cfg: Any, work_dir: str) -> None:
+    """Check that a run which is not resumed begins in a folder without checkpoints: both would mix.
+
+    Args:
+        cfg: the resolved config.
+        work_dir: the run's.
+
+    Raises:
+        FolderInUseError: naming what is there.
+    """
+    if cfg.get("resume"):
+        return
+    folder = _run_folder(cfg, work_dir)
+    if names := folder.names():
+        raise FolderInUseError(
+            f"{folder.folder} holds the checkpoints of another run ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
+            ": both would mix. Go on with that run (--resume), choose another --work-dir, or remove it first"
+        )
+
+
+def _run_folder(cfg: Any, work_dir: str) -> "RunFolder":
+    from mixedae.engine.resuming import RunFolder  # torch, seconds
+
+    return RunFolder.of(cfg, work_dir)
 
 
 def check_checkpoints(cfg: Any) -> None:

@@ -53,6 +53,7 @@ def dry_run(runner: Runner) -> dict[str, Any]:
     """
     hook = _StopHook()
     runner.register_hook(hook)
+    runner.saves = False  # type: ignore[attr-defined]  # mixedae.StrictRunner's
     with contextlib.suppress(_Enough):
         runner.train()
     batch = batch_of(runner)

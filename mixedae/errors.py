@@ -64,6 +64,10 @@ class NonFiniteLossError(MixedAEError, FloatingPointError):
     """A loss became NaN or infinite during training."""
 
 
+class WorkerError(MixedAEError, RuntimeError):
+    """A worker of a data loader died, or gave nothing for too long."""
+
+
 class OperatorNotCoveredError(MixedAEError, NotImplementedError):
     """An operator of mmcv was called that has no fallback; compiled mmcv ops are needed."""
 

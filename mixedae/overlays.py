@@ -21,7 +21,7 @@ RUNNER_KEYS = frozenset(
     optim_wrapper param_scheduler val_evaluator test_evaluator default_hooks custom_hooks data_preprocessor load_from
     resume launcher env_cfg log_processor log_level visualizer default_scope randomness experiment_name
     model_wrapper_cfg sync_bn runner_type find_unused_parameters activation_checkpointing efficient_conv_bn_eval
-    compile allow_change""".split()  # noqa: SIM905
+    compile allow_change unreadable_share""".split()  # noqa: SIM905
 )
 
 

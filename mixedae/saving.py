@@ -60,9 +60,9 @@ def _write(filepath: str | Path, size: int, write: Callable[[Path], object]) -> 
             write(temporary)
     except OSError as error:
         raise SaveError(
-            f"could not write {path} ({size} bytes): {error.strerror or error}; {free_bytes(path.parent)} bytes are free. "
-            "Older files are as they were. Make room, or choose another --work-dir; --resume goes on from the last "
-            "checkpoint"
+            f"could not write {path} ({size} bytes): {error.strerror or error}; "
+            f"{free_bytes(path.parent)} bytes are free. Older files are as they were. Make room, or choose another "
+            "--work-dir; --resume goes on from the last checkpoint"
         ) from error
 
 

@@ -21,10 +21,12 @@ ALLOW = "allow_change"
 DECIDING = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "auto_scale_lr")
 """Keys of a config from which a training's numbers follow."""
 FREE = frozenset(
-    "num_workers persistent_workers prefetch_factor pin_memory timeout data_root backend_args init_cfg with_cp "
-    "val_interval val_begin dynamic_intervals _scope_ train_dataloader.batch_size accumulative_counts".split()
+    """num_workers persistent_workers prefetch_factor pin_memory timeout data_root backend_args init_cfg with_cp
+    val_interval val_begin dynamic_intervals _scope_ train_dataloader.batch_size accumulative_counts""".split()  # noqa: SIM905
 )
-"""Keys that may differ: where data lies, how it is read, when is validated. Batch and accumulation are facts by name."""
+"""Keys that may differ: where data lies, how it is read, when is validated. Batch and accumulation have their facts."""
+SAME = {"mixedae.LoadImageOnce": "LoadImageFromFile"}
+"""Types that give the same numbers; the trainer takes the first where a loader has no workers."""
 MOST_SHOWN = 8
 Facts = dict[str, Any]
 
@@ -159,6 +161,8 @@ def _plain(node: Any) -> Any:
         return {str(key): _plain(node[key]) for key in node.keys()}  # noqa: SIM118
     if isinstance(node, list | tuple):
         return [_plain(item) for item in node]
+    if isinstance(node, str):
+        return SAME.get(node, node)
     return node.__name__ if callable(node) and hasattr(node, "__name__") else plain(node)
 
 

@@ -21,6 +21,9 @@ from mmengine.dist import get_dist_info
 from mmengine.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import Sampler, get_worker_info
 
+from mixedae.datasets.unreadable import SHARE, Skipping, cause_of
+from mixedae.errors import DataError, MixedAEError
+
 PICTURE, STEP = 0, 1  # what a stream is for
 ONCE_PER_EPOCH = (DefaultSampler, InfiniteSampler)  # these give each index once per epoch, over all processes
 
@@ -106,15 +109,50 @@ class Draw(int):
         return Draw, (int(self), self.stream)  # workers get it through a queue
 
 
-class DrawnDataset(_StandIn):
-    """A dataset whose items draw from the stream that came with their index.
+class NamingDataset(_StandIn):
+    """A dataset that names the file if an item cannot be read.
 
     Args:
-        dataset: the dataset or its config; its transforms may draw from any of the three generators.
+        dataset: the dataset or its config.
     """
 
     def __init__(self, dataset: Any) -> None:
         super().__init__(DATASETS.build(dataset) if isinstance(dataset, dict) else dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.inner[index]
+        except MixedAEError:
+            raise
+        except Exception as error:
+            if (cause := cause_of(self.inner, index, error)) is None:
+                raise
+            return self.instead_of(index, cause)
+
+    def instead_of(self, index: int, cause: DataError) -> Any:
+        """What is taken for an item that cannot be read: nothing.
+
+        Args:
+            index: of the item.
+            cause: why.
+
+        Raises:
+            DataError: the cause.
+        """
+        raise cause
+
+
+class DrawnDataset(NamingDataset):
+    """A dataset whose items draw from the stream that came with their index. Few may be skipped if they do not decode.
+
+    Args:
+        dataset: the dataset or its config; its transforms may draw from any of the three generators.
+        unreadable_share: of its pictures that may be skipped.
+    """
+
+    def __init__(self, dataset: Any, unreadable_share: float = SHARE) -> None:
+        super().__init__(dataset)
+        self.skipping = Skipping(len(self.inner), unreadable_share)
 
     def __getitem__(self, index: int) -> Any:
         return self.__getitems__([index])[0]
@@ -132,7 +170,21 @@ class DrawnDataset(_StandIn):
     def _item(self, index: int) -> Any:
         if isinstance(index, Draw):
             seed_generators(index.stream)
-        return self.inner[index]
+        return super().__getitem__(index)
+
+    def instead_of(self, index: int, cause: DataError) -> Any:
+        """The next item, with the draws of the one that cannot be read; a resumed run takes it too.
+
+        Args:
+            index: of the item that cannot be read.
+            cause: why.
+
+        Raises:
+            DataError: too many cannot be read.
+        """
+        self.skipping.note(int(index), cause)
+        following = (int(index) + 1) % len(self.inner)
+        return self._item(Draw(following, index.stream) if isinstance(index, Draw) else following)
 
 
 class DrawnSampler(_StandIn, Sampler):

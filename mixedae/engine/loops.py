@@ -4,7 +4,8 @@
 or how often the run was stopped (on the same machine, with the same number of processes).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from mmengine.dist import get_rank
@@ -12,15 +13,22 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import DataLoader
 
+from mixedae.datasets.unreadable import SHARE
 from mixedae.engine.draws import (
     DrawnDataset,
     DrawnSampler,
+    NamingDataset,
     StartingBatchSampler,
     leave_stopping_to_training,
     seed_step,
 )
-from mixedae.errors import WeightsError
+from mixedae.errors import WeightsError, WorkerError
 from mixedae.registry import LOOPS
+
+UNREADABLE = "unreadable_share"
+"""Key of a config: share of the training pictures that may be skipped because they do not decode."""
+WAIT = 600
+"""Seconds that a loader waits for a batch, if its config sets no ``timeout``."""
 
 
 def drawn_loader(runner: Runner, config: Mapping[str, Any]) -> DataLoader:
@@ -31,7 +39,10 @@ def drawn_loader(runner: Runner, config: Mapping[str, Any]) -> DataLoader:
         config: of the loader.
     """
     config = dict(config)
-    config["dataset"] = dict(type=DrawnDataset, dataset=config["dataset"])
+    config["dataset"] = dict(
+        type=DrawnDataset, dataset=config["dataset"], unreadable_share=runner.cfg.get(UNREADABLE, SHARE)
+    )
+    bound_waiting(config)
     config["sampler"] = dict(type=DrawnSampler, sampler=config["sampler"], draw_seed=_seed(runner))
     if config.get("batch_sampler") is not None:
         config["batch_sampler"] = dict(type=StartingBatchSampler, batch_sampler=config["batch_sampler"])
@@ -39,6 +50,50 @@ def drawn_loader(runner: Runner, config: Mapping[str, Any]) -> DataLoader:
     config.setdefault("worker_init_fn", dict(type=leave_stopping_to_training))
     diff_rank_seed = runner._randomness_cfg.get("diff_rank_seed", False)
     return runner.build_dataloader(config, seed=runner.seed, diff_rank_seed=diff_rank_seed)
+
+
+def bound_waiting(config: dict[str, Any]) -> None:
+    """Let a loader wait for its workers for a bounded time only: one that hangs would hang the run without a word.
+
+    Args:
+        config: of the loader, which is changed.
+    """
+    if config.get("num_workers"):
+        config.setdefault("timeout", WAIT)
+
+
+def naming(loader: Any) -> Any:
+    """The config of a validation or test loader, so that a file which does not decode is named.
+
+    Args:
+        loader: the config; a loader that is built already stays as it is.
+    """
+    if not isinstance(loader, dict) or not isinstance(loader.get("dataset"), dict):
+        return loader
+    config = dict(loader, dataset=dict(type=NamingDataset, dataset=loader["dataset"]))
+    bound_waiting(config)
+    return config
+
+
+@contextmanager
+def dead_workers_named() -> Iterator[None]:
+    """Say in a sentence that a loader's worker died or hangs; PyTorch raises a RuntimeError wherever training is then.
+
+    Raises:
+        WorkerError: in its place.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error).splitlines()[0] if str(error) else ""
+        if not text.startswith("DataLoader "):
+            raise
+        cause = (
+            "the disk may hang, or the timeout of the loader is too short"
+            if "timed out" in text
+            else "the system may have run out of memory: fewer workers (train_dataloader.num_workers) take less"
+        )
+        raise WorkerError(f"{text.rstrip('. ')}: {cause}. --resume goes on from the last checkpoint") from error
 
 
 def drawn_sampler(loader: DataLoader) -> DrawnSampler:

@@ -14,7 +14,7 @@ from torch import nn
 from mixedae.engine.console import NOTICE
 from mixedae.engine.continuity import ALLOW, META, FreshSchedule, check_changes, facts_of, stored_facts
 from mixedae.engine.hooks.checkpoints import KeepingCheckpointHook, step_is_whole
-from mixedae.engine.loops import EXACT_LOOPS, ExactLoop
+from mixedae.engine.loops import EXACT_LOOPS, ExactLoop, dead_workers_named, naming
 from mixedae.engine.preflight.config import check_new, check_resume
 from mixedae.engine.resuming import RunFolder, check_resumable
 from mixedae.engine.stopping import Stopping
@@ -83,12 +83,31 @@ class StrictRunner(Runner):
                 loop["type"] = EXACT_LOOPS[kind]
         return super().build_train_loop(loop)
 
+    def build_val_loop(self, loop: Any) -> Any:
+        """Build the validation loop, whose loader names a file that does not decode.
+
+        Args:
+            loop: a loop or its config.
+        """
+        self._val_dataloader: Any = naming(self._val_dataloader)  # type: ignore[has-type]
+        return super().build_val_loop(loop)
+
+    def build_test_loop(self, loop: Any) -> Any:
+        """Build the test loop, whose loader names a file that does not decode.
+
+        Args:
+            loop: a loop or its config.
+        """
+        self._test_dataloader: Any = naming(self._test_dataloader)  # type: ignore[has-type]
+        return super().build_test_loop(loop)
+
     def train(self) -> nn.Module:
         """Train, alone in the run's folder, from which leftovers of killed saves are removed.
 
         Raises:
             FolderInUseError: another training runs there, or has its checkpoints there and is not resumed.
             RunStoppedError: a signal asked for it.
+            WorkerError: a loader's worker died, or gave nothing for too long.
         """
         with occupied(self.work_dir) if is_main_process() else nullcontext():
             if self.saves:
@@ -98,7 +117,7 @@ class StrictRunner(Runner):
                     for path in sweep(folder):
                         self.logger.info(f"removed {path}, which a killed save left")
             self._stopping = Stopping()
-            with self._stopping.watching():
+            with self._stopping.watching(), dead_workers_named():
                 return super().train()
 
     def stop_if_asked(self) -> None:

@@ -83,5 +83,11 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
 )
 OPTIMIZERS = _child("optimizer", MMENGINE_OPTIMIZERS, "mixedae.engine")
 DATASETS = _child("dataset", MMENGINE_DATASETS, "mixedae.datasets.small_set", "mixedae.datasets.in_memory")
-TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "mixedae.datasets.transforms", "mixedae.datasets.picture_cache")
+TRANSFORMS = _child(
+    "transform",
+    MMENGINE_TRANSFORMS,
+    "mixedae.datasets.transforms",
+    "mixedae.datasets.reading",
+    "mixedae.datasets.picture_cache",
+)
 METRICS = _child("metric", MMENGINE_METRICS, "mixedae.engine")

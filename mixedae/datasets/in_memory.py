@@ -7,13 +7,12 @@ from typing import Any
 import torch
 from mmengine.device import get_device
 from mmengine.dist import get_local_size
-from mmengine.fileio import get
 from mmengine.logging import print_log
 from mmpretrain.datasets import CustomDataset
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from mixedae.datasets.transforms import decode_rgb
+from mixedae.datasets.transforms import read_tensor
 from mixedae.errors import ConfigError, DataError
 from mixedae.registry import DATASETS
 
@@ -111,10 +110,7 @@ def load_pictures(paths: list[str], device: torch.device) -> Tensor:
 
 
 def _decode(path: str) -> Tensor:
-    try:
-        return decode_rgb(get(path)).flip(0)
-    except OSError as error:
-        raise DataError(f"{path} is no readable picture: {error}") from error
+    return read_tensor(path).flip(0)
 
 
 def free_memory(device: torch.device) -> int:

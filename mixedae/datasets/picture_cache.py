@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from mmcv.transforms import LoadImageFromFile
 
+from mixedae.datasets.reading import LoadPicture
 from mixedae.registry import TRANSFORMS
 
 LIMIT = 256 * 2**20
@@ -12,13 +12,13 @@ LIMIT = 256 * 2**20
 
 
 @TRANSFORMS.register_module()
-class LoadImageOnce(LoadImageFromFile):
-    """``LoadImageFromFile`` that keeps what it decoded, up to :data:`LIMIT`; what comes later is decoded every time.
+class LoadImageOnce(LoadPicture):
+    """``mixedae.LoadPicture`` that keeps what it decoded, up to :data:`LIMIT`; what comes later is decoded every time.
 
     Every call returns an array of its own, so the steps that follow may write into it.
 
     Args:
-        **kwargs: see mmcv's.
+        **kwargs: see there.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -26,12 +26,12 @@ class LoadImageOnce(LoadImageFromFile):
         self._kept: dict[str, np.ndarray] = {}
         self._free = LIMIT
 
-    def transform(self, results: dict) -> dict | None:
+    def transform(self, results: dict) -> dict[str, Any]:
         """Add ``img``, (H, W) or (H, W, channels), and its shapes, as mmcv's does."""
         image = self._kept.get(results["img_path"])
         if image is None:
             found = super().transform(results)
-            if found is not None and found["img"].nbytes <= self._free:
+            if found["img"].nbytes <= self._free:
                 self._free -= found["img"].nbytes
                 self._kept[found["img_path"]] = found["img"].copy()
             return found
@@ -51,5 +51,5 @@ def keep_pictures(cfg: Any) -> None:
     """
     loader = cfg.get("train_dataloader") or {}
     pipeline = (loader.get("dataset") or {}).get("pipeline")
-    if pipeline and pipeline[0].get("type") == "LoadImageFromFile" and not loader.get("num_workers"):
+    if pipeline and pipeline[0].get("type") == "mixedae.LoadPicture" and not loader.get("num_workers"):
         pipeline[0]["type"] = "mixedae.LoadImageOnce"

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixedae.datasets.listing import PICTURE_SUFFIXES
+from mixedae.datasets.listing import PICTURE_SUFFIXES, subfolders
 from mixedae.errors import ConfigError, DataError
 from mixedae.files import replacing
 
@@ -91,7 +91,7 @@ def write_subset(root: Path, fraction: float, seed: int = 0, names: Path | None 
 def _classes(folder: Path) -> dict[str, list[str]]:
     if not folder.is_dir():
         raise DataError(f"{folder} does not exist; expected folders of classes in it")
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    names = subfolders(folder)
     classes = {
         name: sorted(p.name for p in os.scandir(folder / name) if p.name.lower().endswith(PICTURE_SUFFIXES))
         for name in names

@@ -8,10 +8,12 @@ import torch
 import torchvision.transforms.v2.functional as F
 from mmengine.fileio import get
 from mmpretrain.datasets.transforms import RandomResizedCrop
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
+from mixedae.datasets.reading import rgb
+from mixedae.errors import DataError
 from mixedae.registry import TRANSFORMS
 
 
@@ -26,6 +28,7 @@ def decode_rgb(content: bytes) -> Tensor:
 
     Raises:
         OSError: damaged or truncated, from Pillow.
+        DataError: pixels that cannot be made 8-bit.
     """
     if content[:2] == b"\xff\xd8":
         try:
@@ -33,8 +36,28 @@ def decode_rgb(content: bytes) -> Tensor:
             return decode_jpeg(buffer, mode=ImageReadMode.RGB, apply_exif_orientation=True)
         except RuntimeError:
             pass  # a colour space that torchvision does not convert, or a damaged file, which Pillow names
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    with Image.open(io.BytesIO(content)) as image:
+        return torch.from_numpy(rgb(image, upright=True)).permute(2, 0, 1)
+
+
+def read_tensor(path: str) -> Tensor:
+    """Read a picture; see :func:`decode_rgb`.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        uint8 (3, H, W).
+
+    Raises:
+        DataError: with the path.
+    """
+    try:
+        return decode_rgb(get(path))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except Exception as error:  # Pillow raises by format and damage
+        raise DataError(f"{path} cannot be decoded: {error}; replace the file or remove it") from error
 
 
 @TRANSFORMS.register_module()
@@ -67,7 +90,7 @@ class LoadRandomResizedCrop(RandomResizedCrop):
         Args:
             results: with ``img_path``, or with ``img``, uint8 tensor (3, H, W), channels red first.
         """
-        image = results["img"] if "img" in results else decode_rgb(get(results["img_path"]))
+        image = results["img"] if "img" in results else read_tensor(results["img_path"])
         top, left, height, width = self.rand_crop_params(image.permute(1, 2, 0))
         crop = image[:, top : top + height, left : left + width]
         resized = F.resize(crop, list(self.scale), F.InterpolationMode.BICUBIC, antialias=True)

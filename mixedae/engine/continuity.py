@@ -25,7 +25,7 @@ FREE = frozenset(
     val_interval val_begin dynamic_intervals _scope_ train_dataloader.batch_size accumulative_counts""".split()  # noqa: SIM905
 )
 """Keys that may differ: where data lies, how it is read, when is validated. Batch and accumulation have their facts."""
-SAME = {"mixedae.LoadImageOnce": "LoadImageFromFile"}
+SAME = {"mixedae.LoadImageOnce": "mixedae.LoadPicture"}
 """Types that give the same numbers; the trainer takes the first where a loader has no workers."""
 MOST_SHOWN = 8
 Facts = dict[str, Any]

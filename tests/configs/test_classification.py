@@ -10,6 +10,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 
 from mixedae.datasets.mini.write import CLASSES
+from mixedae.errors import DataError
 from tests.configs.recipe import (
     batch_in_name,
     build_on_meta,
@@ -173,7 +174,7 @@ def test_a_truncated_jpeg_is_an_error(name: str, tmp_path: Path) -> None:
     kind = {"type": "CustomDataset", "data_prefix": "train", "pipeline": [cfg.train_pipeline[0]]}
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         broken = DATASETS.build({**kind, "data_root": str(tmp_path)})
-    with pytest.raises(OSError, match="truncated"):
+    with pytest.raises(DataError, match=r"x\.jpg cannot be decoded: .*truncated"):
         broken[0]
 
 

@@ -60,7 +60,7 @@ def test_linear_probing_is_maes() -> None:
     assert not cfg.model.get("train_cfg")
     assert cfg.optim_wrapper.optimizer == dict(type="mixedae.LARS", lr=6.4, momentum=0.9, weight_decay=0.0)
     assert [t.type for t in cfg.train_pipeline] == [
-        "LoadImageFromFile",
+        "mixedae.LoadPicture",
         "RandomResizedCrop",
         "RandomFlip",
         "PackInputs",

@@ -201,7 +201,7 @@ def test_a_voc_picture_with_only_difficult_objects_goes_all_the_way(tmp_path, mo
 
 def test_test_pictures_are_resized_to_224_and_not_to_256():
     pipeline = [TRANSFORMS.build(t) for t in load("pets").test_pipeline]
-    assert [type(t).__name__ for t in pipeline] == ["LoadImageFromFile", "ResizeEdge", "CenterCrop", "PackInputs"]
+    assert [type(t).__name__ for t in pipeline] == ["LoadPicture", "ResizeEdge", "CenterCrop", "PackInputs"]
     assert (pipeline[1].scale, pipeline[1].edge, pipeline[1].interpolation) == (224, "short", "bicubic")
 
 

@@ -135,7 +135,7 @@ def test_another_size_and_a_damaged_file_are_named(folder):
     with pytest.raises(DataError, match=r"9\.png has 20 x 17 pixels, .* has 20 x 16"):
         build(folder)
     other.write_bytes(b"\xff\xd8 no picture")
-    with pytest.raises(DataError, match=r"9\.png is no readable picture"):
+    with pytest.raises(DataError, match=r"9\.png cannot be decoded"):
         build(folder)
 
 

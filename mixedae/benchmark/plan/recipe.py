@@ -33,6 +33,7 @@ NOT_RECIPE = (
 WATCHING_HOOKS = ("mixedae.OutcomesHook", "mixedae.RecognitionHook", "mixedae.KNNHook")
 # Part of every hash. It is raised when the same recipe gives other numbers, so that nothing older stays cached.
 NUMBERS = 2  # 2: draws by place, LARS as MAE has it, the patch embedding's bias starts as in MAE
+READER = "mixedae.LoadPicture"  # how a file becomes pixels is no part of a recipe
 OWN_TYPES = "mixedae."  # the types whose keys `bench.py validate` knows
 
 
@@ -169,6 +170,15 @@ def _drop(tree: dict[str, Any], path: tuple[str, ...]) -> None:
     tree.pop(last, None)
 
 
+def _without_reader(tree: Any) -> Any:
+    """A config as it was before ``mixedae.LoadPicture``, which gives the same pixels of ordinary pictures."""
+    if isinstance(tree, dict):
+        if tree.get("type") == READER:
+            return {"type": "LoadImageFromFile", "imdecode_backend": "pillow"}
+        return {key: _without_reader(value) for key, value in tree.items()}
+    return [_without_reader(item) for item in tree] if isinstance(tree, list | tuple) else tree
+
+
 def precision_of(optim_wrapper: dict[str, Any]) -> str:
     """``fp32``, ``amp-fp16`` or ``amp-bf16``: what mmengine's optimizer wrapper computes in."""
     if "AmpOptimWrapper" not in str(optim_wrapper.get("type", "")):
@@ -237,7 +247,7 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
         _drop(tree, key)
     if isinstance(hooks := tree.get("custom_hooks"), list):
         tree["custom_hooks"] = [hook for hook in hooks if hook.get("type") not in WATCHING_HOOKS]
-    text = json.dumps([NUMBERS, tree], sort_keys=True, default=_plain)
+    text = json.dumps([NUMBERS, _without_reader(tree)], sort_keys=True, default=_plain)
     scaling = tree.get("auto_scale_lr") or {}
     accumulates = scaling.get("accumulate") and "accumulative_counts" not in wrapper
     return Recipe(

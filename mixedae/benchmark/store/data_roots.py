@@ -9,6 +9,7 @@ from mixedae.benchmark.plan.cards import DataPart
 from mixedae.benchmark.plan.recipe import DATA_PREFIX
 from mixedae.benchmark.plan.schema import parse_pairs
 from mixedae.benchmark.plan.suites import Suite
+from mixedae.datasets.listing import files_under
 from mixedae.errors import ConfigError, DataError
 from mixedae.files import ROOT, read_json, write_json
 from mixedae.wording import nearest
@@ -123,10 +124,7 @@ def _stamp(paths: list[Path]) -> str:
     """sha256 over path, size and modification time of every file below ``paths``."""
     lines = []
     for path in paths:
-        folders = os.walk(path) if path.is_dir() else [(str(path.parent), [], [path.name])]
-        for folder, _, names in folders:
-            for name in names:
-                file = os.path.join(folder, name)
-                status = os.stat(file)
-                lines.append(f"{file}\t{status.st_size}\t{status.st_mtime_ns}")
+        for file in files_under(path) if path.is_dir() else [path]:
+            status = file.stat()
+            lines.append(f"{file}\t{status.st_size}\t{status.st_mtime_ns}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()

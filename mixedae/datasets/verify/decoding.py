@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image
 
+from mixedae.datasets.reading import read_rgb
 from mixedae.errors import DataError
 
 
@@ -38,5 +39,6 @@ def decoded(path: Path) -> Image.Image:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Width and height of a picture that decodes."""
-    return decoded(path).size
+    """Width and height, as stored, of a picture that training can read."""
+    height, width = read_rgb(path, upright=False).shape[:2]
+    return width, height

@@ -4,7 +4,6 @@ mmengine replaces a sample that cannot be read by another one without a word.
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedae.datasets.listing import ALL_PICTURE_SUFFIXES, files_under, pictures_under
+from mixedae.datasets.listing import PICTURE_SUFFIXES, check_suffixes, files_under, pictures_under, subfolders
 from mixedae.datasets.verify.decoding import Decoder, decoded, size_of
 from mixedae.errors import ConfigError, DataError
 
@@ -127,7 +126,7 @@ def _need_pictures(folder: Path, kind: str) -> None:
         raise DataError(f"{folder} holds no pictures; expected {EXPECTED[kind]}")
 
 
-def class_folders(folder: Path, suffixes: Sequence[str] = ALL_PICTURE_SUFFIXES) -> list[str]:
+def class_folders(folder: Path, suffixes: Sequence[str] = PICTURE_SUFFIXES) -> list[str]:
     """The classes of a split of ImageNet's layout: the names of its folders in order, as mmpretrain numbers them.
 
     Args:
@@ -135,11 +134,13 @@ def class_folders(folder: Path, suffixes: Sequence[str] = ALL_PICTURE_SUFFIXES) 
         suffixes: endings of names that count as pictures, in small letters.
 
     Raises:
-        DataError: no such folder, no folder of a class in it, or a class without a picture.
+        DataError: no such folder, no folder of a class in it, one that is no class, a class without a picture, or
+            pictures that the dataset would pass over.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} does not exist; expected {EXPECTED['imagenet']}")
-    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    classes = subfolders(folder)
+    check_suffixes(folder, suffixes)
     if not classes:
         flat = sum(1 for _ in pictures_under(folder, suffixes))
         raise DataError(f"{folder} has no class folders ({flat} pictures lie in it); expected {EXPECTED['imagenet']}")
@@ -204,7 +205,9 @@ def _mask_classes(root: Path) -> int:
 
 
 def _verify_class_folders(root: Path, split: str, decoder: Decoder) -> SplitSummary:
-    by_class = {name: list(pictures_under(root / split / name)) for name in class_folders(root / split)}
+    by_class = {
+        name: list(pictures_under(root / split / name, PICTURE_SUFFIXES)) for name in class_folders(root / split)
+    }
     paths = list(chain.from_iterable(by_class.values()))
     for _ in decoder.map(size_of, paths, split):
         pass

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
+from mixedae.datasets.reading import read_rgb
 from mixedae.engine.hooks.pictures import colours, draw
 from mixedae.engine.unwrapping import unwrapped
 from mixedae.errors import ConfigError
@@ -23,7 +24,8 @@ class PredictionHook(Hook):
 
     ``<out_dir>/predictions.json`` is a list, one entry a picture: ``image``, and ``label``, ``score``, ``truth``
     (classification; of several labels a picture ``labels``, every class's ``scores`` and ``truth`` are lists);
-    ``mask``, a PNG of class indices in ``<out_dir>/masks`` (segmentation); ``instances`` with ``bbox`` (x, y, width,
+    ``mask``, a PNG of class indices in ``<out_dir>/masks``, of 16 bits if there are more than 256, named as the picture
+    is below its folder (segmentation); ``instances`` with ``bbox`` (x, y, width,
     height), ``score``, ``label`` and a run-length ``segmentation`` (detection).
 
     Args:
@@ -44,6 +46,8 @@ class PredictionHook(Hook):
         self._entries: list[dict[str, Any]] = []
         self._drawn = 0
         self._several_labels = False
+        self._root: Path | None = None
+        self._taken: dict[Path, str] = {}
 
     def before_test(self, runner: Runner) -> None:
         """See whether a picture has one label or several, which its own prediction does not tell.
@@ -55,6 +59,8 @@ class PredictionHook(Hook):
 
         model = unwrapped(runner.model)
         self._several_labels = isinstance(getattr(model, "head", None), MultiLabelClsHead)
+        folder = (getattr(runner.test_dataloader.dataset, "data_prefix", None) or {}).get("img_path")
+        self._root = Path(folder).absolute() if folder else None
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
@@ -96,10 +102,13 @@ class PredictionHook(Hook):
     def _entry(self, sample: Any) -> dict[str, Any]:
         entry: dict[str, Any] = {"image": str(sample.img_path)}
         if "pred_sem_seg" in sample:
-            mask = sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
-            path = self.out_dir / "masks" / f"{Path(sample.img_path).stem}.png"
+            mask = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+            path = self.out_dir / "masks" / self._place(sample.img_path)
+            path = (
+                path.with_suffix(".png") if self._is_new(path, sample.img_path) else path.with_name(f"{path.name}.png")
+            )
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(mask).save(path)
+            Image.fromarray(mask.astype(np.uint8 if mask.max(initial=0) < 256 else np.uint16)).save(path)
             return {**entry, "mask": str(path.relative_to(self.out_dir))}
         if "pred_instances" in sample:
             found = sample.pred_instances.cpu().numpy()
@@ -110,6 +119,17 @@ class PredictionHook(Hook):
             return {**entry, "labels": labels, "scores": scores, "truth": truths}
         return {**entry, "label": labels[0], "score": scores[labels[0]], "truth": truths and truths[0]}
 
+    def _is_new(self, path: Path, picture: str) -> bool:
+        """Whether no other picture has this name but for the suffix, as a.jpg and a.png have."""
+        return self._taken.setdefault(path.with_suffix(""), picture) == picture
+
+    def _place(self, path: str) -> Path:
+        """Where a picture lies below the data's folder, so that no two pictures share a name."""
+        absolute = Path(path).absolute()
+        if self._root is not None and absolute.is_relative_to(self._root):
+            return absolute.relative_to(self._root)
+        return Path(*absolute.parts[1:])
+
     def _draw(self, runner: Runner, sample: Any) -> None:
         dataset: Any = runner.test_dataloader.dataset
         classes = dataset.metainfo["classes"]
@@ -118,8 +138,8 @@ class PredictionHook(Hook):
         palette = {**getattr(dataset, "METAINFO", {}), **metainfo}.get("palette") or ()
         if len(palette) < len(classes):
             palette = colours(len(classes))
-        with Image.open(sample.img_path) as file:
-            image = np.array(file.convert("RGB"))
+        annotated = "pred_sem_seg" in sample or "pred_instances" in sample
+        image = read_rgb(sample.img_path, upright=not annotated)
         path = self.out_dir / "pictures" / f"{self._drawn:04d}_{Path(sample.img_path).stem}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         draw(sample.cpu(), image, classes, palette, self.score_threshold).save(path)

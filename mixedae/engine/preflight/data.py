@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mixedae.datasets.held_out import part_config
-from mixedae.datasets.listing import PICTURE_SUFFIXES, pictures_under
+from mixedae.datasets.listing import PICTURE_SUFFIXES, files_under, pictures_under
 from mixedae.datasets.verify.layouts import class_folders, pictures_with_masks
 from mixedae.errors import DataError
 
@@ -91,7 +91,7 @@ def _check_dataset(dataset: Any, split: str) -> list[str] | None:
     for folder in folders.values():
         if not folder.is_dir():
             raise DataError(f"{split} data ({kind}): folder {folder} does not exist. {WHERE}")
-        if not any(path.is_file() for path in folder.rglob("*")):
+        if next(files_under(folder), None) is None:
             raise DataError(f"{split} data ({kind}): folder {folder} holds no file. {WHERE}")
     if kind in SEGMENTATION and not ann_file and {"img_path", "seg_map_path"} <= folders.keys():
         suffixes = dataset.get("img_suffix", ".jpg"), dataset.get("seg_map_suffix", ".png")

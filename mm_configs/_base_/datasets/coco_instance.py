@@ -10,7 +10,7 @@ long_side, short_side = 1333, 800
 train_scales = [(short, long_side) for short in range(480, short_side + 1, 32)]
 crop_scales = [(short, long_side) for short in (400, 500, 600)]
 # Pillow refuses a truncated JPEG, which OpenCV decodes to grey.
-load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
+load_image = dict(type="mixedae.LoadPicture", upright=False)
 load_annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
 multi_scale = dict(type="RandomChoiceResize", scales=train_scales, keep_ratio=True)
 

@@ -9,7 +9,7 @@ num_pictures = 8
 repeats = 5  # passes over the pictures per epoch
 img_size = 192
 
-load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
+load_image = dict(type="mixedae.LoadPicture", upright=False)
 load_annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
 resize = dict(type="Resize", scale=(img_size, img_size), keep_ratio=True)
 

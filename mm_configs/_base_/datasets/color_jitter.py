@@ -4,7 +4,7 @@ Strengths are MoCo v2's (arXiv 2003.04297), because neither MAE nor MixedAE stat
 """
 
 jitter_pipeline = [
-    dict(type="LoadImageFromFile", imdecode_backend="pillow"),
+    dict(type="mixedae.LoadPicture"),
     dict(type="RandomResizedCrop", scale=224, crop_ratio_range=(0.2, 1.0), backend="pillow", interpolation="bicubic"),
     dict(type="RandomFlip", prob=0.5),
     dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, backend="pillow"),

@@ -18,7 +18,7 @@ bgr_mean = data_preprocessor["mean"][::-1]
 bgr_std = data_preprocessor["std"][::-1]
 bicubic = dict(backend="pillow", interpolation="bicubic")
 # Pillow refuses a truncated JPEG; OpenCV fills it up with grey. Both turn greyscale files into RGB.
-load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
+load_image = dict(type="mixedae.LoadPicture")
 
 train_pipeline = [
     load_image,

@@ -12,7 +12,7 @@ data_preprocessor = dict(
     std=[58.395, 57.12, 57.375],
     to_rgb=True,
 )
-load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
+load_image = dict(type="mixedae.LoadPicture")
 # Shape and texture tell the classes apart, colour does not: crops and flips, no colour changes.
 train_pipeline = [
     load_image,

@@ -17,7 +17,7 @@ classes = (  # mixedae.datasets.mini.write.CLASSES
     "zigzag_crescent",
     "striped_crescent",
 )
-load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
+load_image = dict(type="mixedae.LoadPicture", upright=False)
 load_annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
 
 train_pipeline = [load_image, load_annotations, dict(type="RandomFlip", prob=0.5), dict(type="PackDetInputs")]

@@ -5,7 +5,7 @@ _base_ = "./imagenet_pretrain.py"
 data_root = "{{$MIXEDAE_DATA_MINI:data/mini}}"
 batch_size = 64  # all processes together: the batch that lr is for
 train_pipeline = [  # through Pillow: the same pixels as for the figures in RESULTS.md
-    dict(type="LoadImageFromFile", imdecode_backend="pillow"),
+    dict(type="mixedae.LoadPicture"),
     dict(
         type="RandomResizedCrop",
         scale=64,

@@ -4,7 +4,7 @@ A file that inherits it adds the root, the kind of dataset, pipelines and loader
 """
 
 # Pillow refuses a truncated JPEG, which OpenCV decodes to grey.
-load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")
+load_image = dict(type="mixedae.LoadPicture", upright=False)
 load_annotations = dict(type="LoadAnnotations", reduce_zero_label=True)
 
 train_dataloader = dict(  # batch_size: the leaf's, from the schedule

@@ -9,7 +9,7 @@ data_preprocessor = dict(
     type="ClsDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
 )
 bicubic = dict(backend="pillow", interpolation="bicubic")
-load_image = dict(type="LoadImageFromFile", imdecode_backend="pillow")  # SUN397 has GIFs and PNGs named .jpg
+load_image = dict(type="mixedae.LoadPicture")  # SUN397 has GIFs and PNGs named .jpg
 augment = [
     dict(type="RandomResizedCrop", scale=crop_size, **bicubic),
     dict(type="RandomFlip", prob=0.5, direction="horizontal"),

@@ -31,7 +31,8 @@ def test_several_labels_a_picture_are_lists(labels: list[int], tmp_path: Path) -
 def test_one_label_is_a_number(tmp_path: Path) -> None:
     sample = DataSample(metainfo={"img_path": "a.jpg"}).set_pred_score(torch.tensor([0.25, 0.75])).set_pred_label(1)
     hook = PredictionHook(str(tmp_path))
-    hook.before_test(SimpleNamespace(model=SimpleNamespace(head=LinearClsHead(2, 4))))
+    model, loader = SimpleNamespace(head=LinearClsHead(2, 4)), SimpleNamespace(dataset=[0])
+    hook.before_test(SimpleNamespace(model=model, test_dataloader=loader))
     assert hook._entry(sample) == {"image": "a.jpg", "label": 1, "score": 0.75, "truth": None}
     assert hook._entry(sample.set_gt_label(0))["truth"] == 0
 

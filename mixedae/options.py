@@ -29,6 +29,8 @@ def merge_options(cfg: "Config", options: Mapping[str, Any], path: str | Path) -
     Raises:
         ConfigError: ``base_lr`` is given, but the config's learning rate does not follow from one.
     """
+    if not any(key.startswith("param_scheduler") for key in options):
+        options = {**_moved_ends(cfg, options), **options}
     if BASE_LR not in options:
         cfg.merge_from_dict(dict(options))
         return
@@ -38,6 +40,33 @@ def merge_options(cfg: "Config", options: Mapping[str, Any], path: str | Path) -
     cfg.merge_from_dict(dict(options))
     batch = cfg.auto_scale_lr.base_batch_size
     cfg.merge_from_dict({LR: options[BASE_LR] * batch / BASE_LR_IMAGES})
+
+
+def _moved_ends(cfg: "Config", options: Mapping[str, Any]) -> dict[str, Any]:
+    """Schedules that ended with the run end with it again, if the options change its length.
+
+    Args:
+        cfg: the config, not changed yet.
+        options: that will be merged over it.
+
+    Returns:
+        Options for ``param_scheduler``.
+    """
+    moved: dict[str, Any] = {}
+    schedulers = cfg.get("param_scheduler") or []
+    for key, by_epoch in (("max_epochs", True), ("max_iters", False)):
+        before, after = (cfg.get("train_cfg") or {}).get(key), options.get(f"train_cfg.{key}")
+        if not (before and after) or before == after:
+            continue
+        for i, scheduler in enumerate(schedulers if isinstance(schedulers, list | tuple) else []):
+            begin = scheduler.get("begin", 0)
+            if bool(scheduler.get("by_epoch", True)) is not by_epoch or begin >= after:
+                continue
+            if scheduler.get("end") == before:
+                moved[f"param_scheduler.{i}.end"] = after
+            if scheduler.get("T_max") == before - begin:
+                moved[f"param_scheduler.{i}.T_max"] = after - begin
+    return moved
 
 
 def _check_follows(cfg: "Config", path: str | Path) -> None:

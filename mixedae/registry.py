@@ -6,6 +6,7 @@ mmengine's saves atomic, see :mod:`mixedae.saving`, in upstream's commands too.
 """
 
 import functools
+import importlib
 import inspect
 from typing import Any
 
@@ -47,8 +48,22 @@ def accepted_keys(cls: type) -> set[str] | None:
     return None
 
 
+HEAVY = {"CocoDataset": "mixedae.datasets.coco", "CocoMetric": "mixedae.datasets.coco"}
+"""Types whose module imports a library that other tasks do not need; it is imported when a config names them."""
+
+
 class StrictRegistry(Registry):
     """A registry whose classes answer an unknown config key with a :class:`ConfigError` naming the nearest one."""
+
+    def get(self, key: str) -> Any:
+        """The class of a name; see mmengine's.
+
+        Args:
+            key: without this registry's scope.
+        """
+        if key in HEAVY and key not in self._module_dict:
+            importlib.import_module(HEAVY[key])
+        return super().get(key)
 
     def _register_module(self, module: Any, module_name: Any = None, force: bool = False) -> None:
         super()._register_module(module, module_name, force)

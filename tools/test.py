@@ -4,6 +4,8 @@
 The checkpoint must fit the model exactly: a tensor that is missing, unexpected or of another shape is an error.
 """
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixedae.command_line import argument_parser, import_library, read_config, run
@@ -27,6 +29,8 @@ def main() -> None:
             f"{' and '.join(sorted(given))} found in --cfg-options; a test reads CHECKPOINT ({args.checkpoint}) and no "
             "other file: leave it out, or give its file as CHECKPOINT"
         )
+    if args.out:
+        check_out(Path(args.out))
     cfg = read_config(args)
     cfg.load_from, cfg.resume = None, False  # CHECKPOINT is loaded below
     cfg.merge_from_dict(args.cfg_options or {})
@@ -62,6 +66,20 @@ def main() -> None:
             print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
         if args.out:
             write_json(args.out, metrics)
+
+
+def check_out(path: Path) -> None:
+    """Make the folder of a file that will be written after the test, or refuse it before.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {path}: {error.strerror}; choose another place") from None
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"--out {path} cannot be written: expected a file in a folder of yours; choose another place")
 
 
 def use_tta(cfg: "Config") -> None:

@@ -19,7 +19,7 @@ from mixedae.engine.preflight.config import check_new, check_resume
 from mixedae.engine.resuming import RunFolder, check_resumable
 from mixedae.engine.stopping import Stopping
 from mixedae.engine.unwrapping import unwrapped
-from mixedae.errors import MixedAEError, WeightsError
+from mixedae.errors import ConfigError, MixedAEError, WeightsError
 from mixedae.files import sweep
 from mixedae.occupancy import occupied
 from mixedae.registry import RUNNERS
@@ -82,6 +82,26 @@ class StrictRunner(Runner):
             if kind in EXACT_LOOPS:
                 loop["type"] = EXACT_LOOPS[kind]
         return super().build_train_loop(loop)
+
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        """Build the schedule.
+
+        Args:
+            scheduler: as mmengine's.
+
+        Raises:
+            ConfigError: it does not fit the length of an epoch.
+        """
+        try:
+            return super().build_param_scheduler(scheduler)
+        except (ValueError, AssertionError) as error:
+            loop = self._train_loop
+            length = len(loop.dataloader) if hasattr(loop, "dataloader") else "?"
+            raise ConfigError(
+                f"param_scheduler cannot be built for epochs of {length} iterations: {error}. The usual reason is a "
+                "warm-up or a phase that is shorter than one step: take a smaller batch (train_dataloader.batch_size), "
+                "more epochs, or another begin and end"
+            ) from error
 
     def build_val_loop(self, loop: Any) -> Any:
         """Build the validation loop, whose loader names a file that does not decode.

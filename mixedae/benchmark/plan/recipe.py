@@ -34,6 +34,7 @@ WATCHING_HOOKS = ("mixedae.OutcomesHook", "mixedae.RecognitionHook", "mixedae.KN
 # Part of every hash. It is raised when the same recipe gives other numbers, so that nothing older stays cached.
 NUMBERS = 2  # 2: draws by place, LARS as MAE has it, the patch embedding's bias starts as in MAE
 READER = "mixedae.LoadPicture"  # how a file becomes pixels is no part of a recipe
+READERS = ("mixedae.CocoDataset", "mixedae.CocoMetric")
 OWN_TYPES = "mixedae."  # the types whose keys `bench.py validate` knows
 
 
@@ -171,8 +172,10 @@ def _drop(tree: dict[str, Any], path: tuple[str, ...]) -> None:
 
 
 def _without_reader(tree: Any) -> Any:
-    """A config as it was before ``mixedae.LoadPicture``, which gives the same pixels of ordinary pictures."""
+    """A config as it was before this project's readers, which give the same of ordinary pictures and COCO's files."""
     if isinstance(tree, dict):
+        if (kind := tree.get("type")) in READERS:
+            tree = {**tree, "type": kind.removeprefix(OWN_TYPES)}
         if tree.get("type") == READER:
             return {"type": "LoadImageFromFile", "imdecode_backend": "pillow"}
         return {key: _without_reader(value) for key, value in tree.items()}

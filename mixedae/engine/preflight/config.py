@@ -34,6 +34,7 @@ def preflight(cfg: Any, splits: Sequence[str] = ("train", "val"), dry_run: bool 
     check_resume(cfg)
     if not dry_run and cfg.get("work_dir"):
         check_new(cfg, cfg["work_dir"])
+    check_evaluators(cfg)
     check_datasets(cfg, splits)
     check_checkpoints(cfg)
     check_known_keys(cfg)
@@ -114,6 +115,28 @@ def check_schedule(cfg: Any) -> None:
                 f"param_scheduler[{i}] warms up for {end} {unit}, the run ends at {last} before the learning rate is "
                 f"reached; shorten it (param_scheduler.{i}.end) or train longer"
             )
+
+
+def check_evaluators(cfg: Any) -> None:
+    """Check that what is measured can be: the best five of three classes cannot, which mmpretrain says at the end.
+
+    Args:
+        cfg: the resolved config.
+
+    Raises:
+        ConfigError: naming both keys.
+    """
+    classes = ((cfg.get("model") or {}).get("head") or {}).get("num_classes")
+    for split in ("val", "test"):
+        evaluators = cfg.get(f"{split}_evaluator") or ()
+        for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
+            best = evaluator.get("topk", 1)
+            most = max(best) if isinstance(best, list | tuple) else best
+            if _name(evaluator) == "Accuracy" and isinstance(classes, int) and most > classes:
+                raise ConfigError(
+                    f"{split}_evaluator.topk={best} and model.head.num_classes={classes} found: there are no {most} "
+                    f"best of {classes} classes; set {split}_evaluator.topk=1"
+                )
 
 
 def check_retention(cfg: Any) -> None:

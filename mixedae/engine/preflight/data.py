@@ -8,6 +8,7 @@ from typing import Any
 from mixedae.datasets.held_out import part_config
 from mixedae.datasets.listing import PICTURE_SUFFIXES, files_under, pictures_under
 from mixedae.datasets.verify.layouts import class_folders, pictures_with_masks
+from mixedae.engine.preflight.annotations import ADE20K_CLASSES, check_coco, check_masks
 from mixedae.errors import DataError
 
 CLASS_FOLDERS = ("CustomDataset", "ImageNet", "ImageNet21k", "PicturesInMemory")
@@ -34,11 +35,13 @@ def check_datasets(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
         DataError: naming split and path.
     """
     classes: dict[str, list[str]] = {}
-    head = (cfg.get("model") or {}).get("head") or {}
+    model = cfg.get("model") or {}
+    head = model.get("head") or {}
+    channels = (model.get("decode_head") or {}).get("num_classes", ADE20K_CLASSES)
     for split in splits:
         loader = cfg.get(f"{split}_dataloader")
         for dataset in leaf_datasets(loader["dataset"]) if loader else ():
-            found = _check_dataset(dataset, split)
+            found = _check_dataset(dataset, split, channels)
             if found is None:
                 continue
             classes[split] = found
@@ -75,7 +78,7 @@ def leaf_datasets(dataset: Any) -> Iterator[Any]:
         yield from leaf_datasets(child)
 
 
-def _check_dataset(dataset: Any, split: str) -> list[str] | None:
+def _check_dataset(dataset: Any, split: str, channels: int = ADE20K_CLASSES) -> list[str] | None:
     """Check one dataset; the names of its class folders, if it has such."""
     kind = str(dataset.get("type")).split(".")[-1]
     root = Path(dataset.get("data_root") or "")
@@ -96,23 +99,31 @@ def _check_dataset(dataset: Any, split: str) -> list[str] | None:
     if kind in SEGMENTATION and not ann_file and {"img_path", "seg_map_path"} <= folders.keys():
         suffixes = dataset.get("img_suffix", ".jpg"), dataset.get("seg_map_suffix", ".png")
         try:
-            pictures_with_masks(folders["img_path"], folders["seg_map_path"], *suffixes)
+            pairs = pictures_with_masks(folders["img_path"], folders["seg_map_path"], *suffixes)
         except DataError as error:
             raise DataError(f"{split} data: {error}") from None
+        check_masks(dataset, pairs, split, channels)
+    if kind == "CocoDataset" and ann_file:
+        check_coco(dataset, root / ann_file, folders.get("img", root), split, _classes(dataset))
     if kind in CLASS_FOLDERS and not ann_file and dataset.get("with_label", True) and len(folders) == 1:
         return _check_classes(dataset, split, kind, next(iter(folders.values())))
     return None
 
 
 def _check_one_batch(loader: Any) -> None:
-    """At least one whole batch of class folders' pictures; mmengine would train an epoch of nothing."""
+    """At least one whole batch of pictures, where they are quickly counted; else mmengine trains epochs of nothing."""
     dataset = loader["dataset"]
     kind = str(dataset.get("type")).split(".")[-1]
-    if kind not in CLASS_FOLDERS or dataset.get("ann_file") or not isinstance(dataset.get("data_prefix", ""), str):
+    prefix, batch = dataset.get("data_prefix") or dataset.get("split") or "", loader["batch_size"]
+    suffixes = _suffixes(dataset)
+    if kind in SEGMENTATION and isinstance(prefix, dict):
+        prefix, suffixes = prefix.get("img_path", ""), (dataset.get("img_suffix", ".jpg"),)
+    elif kind not in CLASS_FOLDERS:
         return
-    folder = Path(dataset.get("data_root") or "") / (dataset.get("data_prefix") or dataset.get("split") or "")
-    batch = loader["batch_size"]
-    count = sum(1 for _ in islice(pictures_under(folder, _suffixes(dataset)), batch))
+    if dataset.get("ann_file") or not isinstance(prefix, str):
+        return
+    folder = Path(dataset.get("data_root") or "") / prefix
+    count = sum(1 for _ in islice(pictures_under(folder, suffixes), batch))
     if count < batch:
         raise DataError(
             f"train data: {count} pictures in {folder}, fewer than one batch of {batch}; with drop_last an epoch would "
@@ -134,6 +145,15 @@ def _check_classes(dataset: Any, split: str, kind: str, folder: Path) -> list[st
             "pictures"
         )
     return classes
+
+
+def _classes(dataset: Any) -> Sequence[str]:
+    """Names of a COCO dataset's classes: the config's, else COCO's 80."""
+    if given := (dataset.get("metainfo") or {}).get("classes"):
+        return tuple(given)
+    from mmdet.datasets import CocoDataset
+
+    return tuple(CocoDataset.METAINFO["classes"])
 
 
 def _suffixes(dataset: Any) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Unknown keys in the configs of this project's types, told with the nearest known key."""
 
+import importlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -79,6 +80,8 @@ def registered(kind: str, path: str = "") -> type:
         ConfigError: this project has no such type.
     """
     name = kind.split(".", 1)[1]
+    if name in mixedae.registry.HEAVY:
+        importlib.import_module(mixedae.registry.HEAVY[name])
     known: dict[str, type] = {}
     for registry in vars(mixedae.registry).values():
         if isinstance(registry, Registry) and registry.scope == mixedae.registry.SCOPE:

@@ -14,7 +14,7 @@ load_annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
 resize = dict(type="Resize", scale=(img_size, img_size), keep_ratio=True)
 
 pictures = dict(
-    type="CocoDataset",
+    type="mixedae.CocoDataset",
     data_root=data_root,
     ann_file="annotations/instances_train2017.json",
     data_prefix=dict(img="train2017/"),
@@ -49,5 +49,5 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 # Without an annotation file the truth is these pictures' `instances`; with one, all its pictures would count.
-val_evaluator = dict(type="CocoMetric", metric=["bbox", "segm"])
+val_evaluator = dict(type="mixedae.CocoMetric", metric=["bbox", "segm"])
 test_evaluator = val_evaluator

@@ -27,7 +27,7 @@ test_pipeline = [
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 
-scenes = dict(type="CocoDataset", data_root=data_root, metainfo=dict(classes=classes))
+scenes = dict(type="mixedae.CocoDataset", data_root=data_root, metainfo=dict(classes=classes))
 loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(  # batch_size: the leaf's, from the schedule
     **loader,
@@ -54,6 +54,6 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    type="CocoMetric", ann_file=f"{data_root}/annotations/instances_val2017.json", metric=["bbox", "segm"]
+    type="mixedae.CocoMetric", ann_file=f"{data_root}/annotations/instances_val2017.json", metric=["bbox", "segm"]
 )
 test_evaluator = val_evaluator

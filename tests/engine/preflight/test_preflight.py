@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 from PIL import Image
 
@@ -22,6 +24,16 @@ def picture(path: Path) -> None:
     Image.new("RGB", (4, 4)).save(path)
 
 
+def instances() -> dict[str, Any]:
+    """One object on one picture of 4 x 4 pixels, COCO's 80 categories."""
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2], "area": 4, "iscrowd": 0}
+    return {
+        "images": [{"id": 1, "file_name": "0.jpg", "width": 4, "height": 4}],
+        "annotations": [{**box, "segmentation": [[0, 0, 2, 0, 2, 2]]}],
+        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CocoDataset.METAINFO["classes"])],
+    }
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
     """The three layouts, two pictures a class or split."""
@@ -31,11 +43,13 @@ def folders(tmp_path: Path) -> Path:
     for split in ("training", "validation"):
         for i in range(2):
             picture(tmp_path / "ade20k" / "images" / split / f"{i}.jpg")
-            picture(tmp_path / "ade20k" / "annotations" / split / f"{i}.png")
+            mask = tmp_path / "ade20k" / "annotations" / split / f"{i}.png"
+            mask.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4)).save(mask)
     for split in ("train2017", "val2017"):
         picture(tmp_path / "coco" / split / "0.jpg")
         (tmp_path / "coco" / "annotations").mkdir(exist_ok=True)
-        (tmp_path / "coco" / "annotations" / f"instances_{split}.json").write_text(json.dumps({"images": []}))
+        (tmp_path / "coco" / "annotations" / f"instances_{split}.json").write_text(json.dumps(instances()))
     return tmp_path
 
 

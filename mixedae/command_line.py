@@ -30,6 +30,14 @@ def argument_parser(description: str | None) -> argparse.ArgumentParser:
         "--work-dir", help="where logs, checkpoints and records go (default: work_dirs/<config's name>)"
     )
     parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="[NAME=]DIR",
+        help="where the data lies: of the set NAME that the config reads, or without a name any folder of pictures to "
+        "pre-train on; may be repeated",
+    )
+    parser.add_argument(
         "--overlay",
         action="append",
         default=[],
@@ -53,15 +61,17 @@ def read_config(args: argparse.Namespace) -> "Config":
 
     Raises:
         LauncherError: a launcher outside its environment.
-        ConfigError: no such file, an overlay that the config does not have, or an option that nothing reads.
+        DataError: --data names no folder.
+        ConfigError: no such file, a name of --data or an overlay that the config does not have, or an option that
+            nothing reads.
     """
     check_launcher(args.launcher)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     if not Path(args.config).is_file():
         raise ConfigError(f"no config file {args.config}; the recipes are in mm_configs/")
-    from mmengine.config import Config
+    from mixedae.own_data import with_data
 
-    cfg = Config.fromfile(args.config)
+    cfg = with_data(args.config, args.data)
     merge_overlays(cfg, args.overlay, args.config)
     check_options(args.cfg_options or {}, set(cfg))
     cfg.launcher = args.launcher

@@ -97,7 +97,13 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "mixedae.engine"
 )
 OPTIMIZERS = _child("optimizer", MMENGINE_OPTIMIZERS, "mixedae.engine")
-DATASETS = _child("dataset", MMENGINE_DATASETS, "mixedae.datasets.small_set", "mixedae.datasets.in_memory")
+DATASETS = _child(
+    "dataset",
+    MMENGINE_DATASETS,
+    "mixedae.datasets.small_set",
+    "mixedae.datasets.in_memory",
+    "mixedae.datasets.pictures",
+)
 TRANSFORMS = _child(
     "transform",
     MMENGINE_TRANSFORMS,

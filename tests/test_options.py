@@ -73,3 +73,22 @@ def test_arguments_are_read_back_as_they_were() -> None:
 def test_a_value_that_would_be_read_as_another_is_refused(value: object) -> None:
     with pytest.raises(ConfigError, match="the option key="):
         as_arguments({"key": value}, "leaf.py")
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "after"), [("max_epochs", 10, 4), ("max_epochs", 10, 20), ("max_iters", 10, 4)]
+)
+def test_schedules_end_where_the_run_ends(key: str, before: int, after: int) -> None:
+    by_epoch = key == "max_epochs"
+    schedule = [
+        dict(type="LinearLR", begin=0, end=2, by_epoch=by_epoch),
+        dict(type="CosineAnnealingLR", begin=2, end=before, T_max=before - 2, by_epoch=by_epoch),
+        dict(type="MultiStepLR", milestones=[3], by_epoch=by_epoch),
+    ]
+    cfg = Config(dict(train_cfg={key: before}, param_scheduler=schedule))
+    merge_options(cfg, {f"train_cfg.{key}": after}, "x.py")
+    warm, cosine, steps = cfg.param_scheduler
+    assert (warm.end, cosine.end, cosine.T_max, cosine.begin) == (2, after, after - 2, 2) and steps.milestones == [3]
+    kept = Config(dict(train_cfg={key: before}, param_scheduler=schedule))
+    merge_options(kept, {f"train_cfg.{key}": after, "param_scheduler.1.end": 9}, "x.py")
+    assert kept.param_scheduler[1].end == 9

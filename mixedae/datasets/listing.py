@@ -15,7 +15,10 @@ LEFT_BY_PROGRAMS = ("@eaDir", "__MACOSX", "$RECYCLE.BIN")
 ALL_PICTURE_SUFFIXES = (*PICTURE_SUFFIXES, ".webp")
 """What is looked at when pictures are analysed: datasets that list their pictures may hold any of these."""
 
-KNOWN_SUFFIXES = (*ALL_PICTURE_SUFFIXES, ".tiff", ".gif", ".jfif", ".jp2", ".avif", ".heic", ".pnm")
+OWN_SUFFIXES = (*ALL_PICTURE_SUFFIXES, ".tiff", ".gif", ".jfif")
+"""What pre-training reads of a folder of one's own (``mixedae.Pictures``)."""
+
+KNOWN_SUFFIXES = (*OWN_SUFFIXES, ".jp2", ".avif", ".heic", ".pnm")
 """Endings of pictures, whether they are read or not."""
 
 

@@ -5,6 +5,7 @@ pixels count, because that is what annotation tools number.
 """
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mixedae.registry import TRANSFORMS
 CANVAS = (124, 117, 104)
 """What shows through a transparent grey picture: ImageNet's mean, as in mmcv."""
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+UNKNOWN = re.compile(r"cannot identify image file <_io\.BytesIO object at \w+>")
 TO_EIGHT_BIT = 257  # 65535 = 255 * 257
 
 
@@ -74,8 +76,18 @@ def read_rgb(path: str | Path, upright: bool) -> np.ndarray:
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, zlib.error, ... by format and damage
-        text = str(error).replace(str(path), "it")
-        raise DataError(f"{path} cannot be decoded: {text}; replace the file or remove it") from error
+        raise cannot_decode(path, error) from error
+
+
+def cannot_decode(path: str | Path, error: Exception) -> DataError:
+    """The error for a file that Pillow refuses.
+
+    Args:
+        path: the file's.
+        error: Pillow's, which names a buffer and not the file.
+    """
+    text = UNKNOWN.sub("it is empty, or no picture that Pillow knows", str(error))
+    return DataError(f"{path} cannot be decoded: {text}; replace the file or remove it")
 
 
 @TRANSFORMS.register_module()

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from mixedae.datasets.reading import rgb
+from mixedae.datasets.reading import cannot_decode, rgb
 from mixedae.errors import DataError
 from mixedae.registry import TRANSFORMS
 
@@ -57,7 +57,7 @@ def read_tensor(path: str) -> Tensor:
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:  # Pillow raises by format and damage
-        raise DataError(f"{path} cannot be decoded: {error}; replace the file or remove it") from error
+        raise cannot_decode(path, error) from error
 
 
 @TRANSFORMS.register_module()

@@ -280,6 +280,8 @@ def _annotation_problem(
     annotation: dict[str, Any], images: dict[int, dict[str, Any]], categories: dict[int, dict[str, Any]]
 ) -> str | None:
     """What is wrong with an instance, in words, or None. A box may reach one pixel too far, as some of COCO's do."""
+    if absent := [field for field in ("bbox", "area", "segmentation") if annotation.get(field) in (None, [], "")]:
+        return f"has no `{absent[0]}`; expected bbox, area and segmentation"
     if annotation.get("image_id") not in images:
         return f"belongs to image {annotation.get('image_id')}, which is not in `images`"
     if annotation.get("category_id") not in categories:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mixedae.datasets.held_out import part_config
-from mixedae.datasets.listing import PICTURE_SUFFIXES, files_under, pictures_under
+from mixedae.datasets.listing import OWN_SUFFIXES, PICTURE_SUFFIXES, files_under, pictures_under
+from mixedae.datasets.pictures import list_pictures
 from mixedae.datasets.verify.layouts import class_folders, pictures_with_masks
 from mixedae.engine.preflight.annotations import ADE20K_CLASSES, check_coco, check_masks
 from mixedae.errors import DataError
@@ -16,7 +17,7 @@ SEGMENTATION = ("BaseSegDataset", "ADE20KDataset")
 IMAGENET_CLASSES = 1000
 WHERE = (
     "Roots come from the environment: MIXEDAE_DATA_MINI, _IMAGENET, _ADE20K, _COCO, _CAMVID (bench.py: --data "
-    "NAME=DIR); `python tools/data.py mini` writes the mini benchmark"
+    "NAME=DIR); `python tools/data.py mini` writes the mini benchmark. Pre-training on a folder of pictures: --data DIR"
 )
 
 
@@ -84,6 +85,9 @@ def _check_dataset(dataset: Any, split: str, channels: int = ADE20K_CLASSES) -> 
     root = Path(dataset.get("data_root") or "")
     if not root.is_dir():
         raise DataError(f"{split} data ({kind}): folder {root} does not exist. {WHERE}")
+    if kind == "Pictures":
+        list_pictures(root, str(root / dataset["ann_file"]) if dataset.get("ann_file") else "")
+        return None
     ann_file = dataset.get("ann_file") or ""
     if kind == "ImageNet" and not ann_file and (root / "meta" / f"{dataset.get('split')}.txt").is_file():
         ann_file = f"meta/{dataset['split']}.txt"  # mmpretrain reads it if it is there
@@ -118,6 +122,8 @@ def _check_one_batch(loader: Any) -> None:
     suffixes = _suffixes(dataset)
     if kind in SEGMENTATION and isinstance(prefix, dict):
         prefix, suffixes = prefix.get("img_path", ""), (dataset.get("img_suffix", ".jpg"),)
+    elif kind == "Pictures":
+        suffixes = OWN_SUFFIXES
     elif kind not in CLASS_FOLDERS:
         return
     if dataset.get("ann_file") or not isinstance(prefix, str):

@@ -181,7 +181,7 @@ def test_the_number_of_classes_can_be_given(mini_data):
         (lambda c: c["annotations"][0].update(bbox=[100, 100, 40, 5]), "which leaves its image"),
         (lambda c: c["annotations"][0].update(bbox=[-5, 0, 40, 5]), "which leaves its image"),
         (lambda c: c["annotations"][0].update(bbox=[1, 1, 0, 5]), "positive area"),
-        (lambda c: c["annotations"][0].pop("bbox"), "positive area"),
+        (lambda c: c["annotations"][0].pop("bbox"), "no `bbox`"),
         (lambda c: c["annotations"][0]["segmentation"].update(size=[64, 128]), "mask of size"),
         (lambda c: c["annotations"][0]["segmentation"]["counts"].append(3), "runs add up to 16387; expected 16384"),
         (lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3, 4]]), "fewer than three points"),

@@ -7,7 +7,12 @@ export TOKENIZERS_PARALLELISM := false
 # One process per core, four at most: each imports everything, 1 GB. One that is done takes tests from the others.
 WORKERS := --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: quickstart test test-fast test-slow lint clean
+# Another torch, in an environment of its own: make test-versions TORCH=2.12.0 TORCHVISION=0.27.0 PYTHON=python3.10
+TORCH ?=
+TORCHVISION ?=
+VERSIONS := .venv-versions
+
+.PHONY: quickstart test test-fast test-slow test-versions lint clean
 
 $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else 'Python %d.%d found, 3.10 to 3.12 expected: call make PYTHON=python3.11' % v)"
@@ -31,6 +36,16 @@ test-fast: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest $(WORKERS) -m slow
 
+# requirements.txt, but the newest torch that a torchvision exists for (or TORCH, TORCHVISION). What was tried: README.
+test-versions:
+	$(PYTHON) -m venv --clear $(VERSIONS)
+	grep -vE '^(torch|torchvision)==' requirements.txt > $(VERSIONS)/rest.txt
+	$(VERSIONS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		torch$(if $(TORCH),==$(TORCH)) torchvision$(if $(TORCHVISION),==$(TORCHVISION)) -r $(VERSIONS)/rest.txt
+	$(VERSIONS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(VERSIONS)/bin/python -c "import sys, torch, torchvision; print(sys.version.split()[0], torch.__version__, torchvision.__version__)"
+	$(VERSIONS)/bin/python -m pytest $(WORKERS) -m "not slow and not train"
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,4 +53,4 @@ lint: $(STAMP)
 	$(BIN)/lint-imports --no-logo --no-cache
 
 clean:
-	rm -rf $(VENV) data/mini .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(VERSIONS) data/mini .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import importlib.metadata
 import io
 import logging
 import os
@@ -81,11 +82,33 @@ def read_config(args: argparse.Namespace) -> "Config":
 
 
 def import_library(cfg: "Config") -> None:
-    """Import the library that trains, without what its fork prints about optional packages that are not here."""
+    """Import the library that trains, without what its fork prints about optional packages that are not here.
+
+    Raises:
+        ConfigError: transformers 5 or newer is installed, with which mmpretrain cannot be imported.
+    """
+    check_transformers()
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         importlib.import_module(f"{cfg.default_scope}.datasets")
         importlib.import_module(f"{cfg.default_scope}.models")
+
+
+def check_transformers() -> None:
+    """Refuse a transformers package that mmpretrain 1.x dies with (``TypeError: NoneType takes no arguments``).
+
+    Raises:
+        ConfigError: it is installed.
+    """
+    try:
+        version = importlib.metadata.version("transformers")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    if int(version.split(".")[0]) >= 5:
+        raise ConfigError(
+            f"transformers {version} found; mmpretrain works with none, or with one below 5. This project does not need "
+            "it: pip uninstall transformers, or use the environment that make test builds"
+        )
 
 
 def run(main: Callable[[], None]) -> None:

@@ -8,12 +8,18 @@ from mixedae.benchmark.plan.recipe import Recipe
 from mixedae.benchmark.store.data_roots import data_parts
 from mixedae.benchmark.store.survey import Survey
 from mixedae.benchmark.store.workspace import Workspace
-from mixedae.errors import MixedAEError
+from mixedae.datasets.listing import PICTURE_SUFFIXES, pictures_under
+from mixedae.errors import DataError, MixedAEError
 
 
 def problems_of(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
     """Everything that is wrong with the recipes, checkpoint files and data of cells."""
-    return [*check_recipes(workspace, cells), *check_checkpoints(workspace, cells), *check_data(workspace, cells)]
+    return [
+        *check_recipes(workspace, cells),
+        *check_checkpoints(workspace, cells),
+        *check_data(workspace, cells),
+        *check_counts(workspace, cells),
+    ]
 
 
 def check_recipes(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
@@ -65,4 +71,32 @@ def check_data(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
         except MixedAEError as error:
             if str(error) not in map(str, problems):
                 problems.append(error)
+    return problems
+
+
+def check_counts(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
+    """Splits with fewer pictures than their card says: a download that broke off trains, and gives a number.
+
+    A recipe may take a part of a folder, so more pictures are no fault. With ``--limit`` nothing is counted.
+    """
+    if workspace.limit is not None:
+        return []
+    problems: list[MixedAEError] = []
+    for task in dict.fromkeys(cell.task for cell in cells if cell.task):
+        card = workspace.suite.cards[task]
+        layout = card.data.layout
+        if layout is None:
+            continue
+        root = workspace.data.root_of(card.data) / layout.folder
+        for split, expected in card.splits.items():
+            folder = root / "images" / split if layout.kind == "ade20k" else root / split
+            if not folder.is_dir():
+                continue  # a list of another name, or absent, which check_data says
+            found = sum(1 for _ in pictures_under(folder, PICTURE_SUFFIXES))
+            if found < expected:
+                problems.append(
+                    DataError(
+                        f"task `{task}`: {found} pictures in {folder}, the card says {expected}; is the download whole?"
+                    )
+                )
     return problems

@@ -45,7 +45,8 @@ class VOC07Metric(BaseMetric):
     """11-point mAP over the classes, x 100, as ``mAP_11``: what the papers report on VOC2007 classification.
 
     A class that only shows as a difficult object counts as negative (the protocol's ``target == 1``); mmpretrain's
-    default leaves such pictures out.
+    default leaves such pictures out. ssl-transfer's code puts (recall 0, precision 1) in front of each curve: its means
+    are higher by 0.004 at 85 mAP, and by up to 1.3 points for a single weak class.
 
     Args:
         collect_device: see ``mmengine.BaseMetric``.

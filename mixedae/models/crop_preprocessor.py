@@ -15,7 +15,7 @@ from mixedae.registry import MODELS
 class CropPreprocessor(SelfSupDataPreprocessor):
     """Random resized crop, flip and normalisation in training; resizing and normalisation otherwise.
 
-    Crops are drawn as by ``LoadRandomResizedCrop``, and pixels differ from it by rounding only. The generator is
+    Crops are drawn as by ``LoadRandomResizedCrop``, and pixels differ from it little. The generator is
     PyTorch's default one of the device, which mmengine seeds.
 
     Args:

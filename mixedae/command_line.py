@@ -106,8 +106,8 @@ def check_transformers() -> None:
         return
     if int(version.split(".")[0]) >= 5:
         raise ConfigError(
-            f"transformers {version} found; mmpretrain works with none, or with one below 5. This project does not need "
-            "it: pip uninstall transformers, or use the environment that make test builds"
+            f"transformers {version} found; mmpretrain works with none, or with one below 5. This project does not "
+            "need it: pip uninstall transformers, or use the environment that make test builds"
         )
 
 

@@ -65,7 +65,8 @@ class LoadRandomResizedCrop(RandomResizedCrop):
     """``LoadImageFromFile``, ``RandomResizedCrop`` and ``RandomFlip`` at once, about twice as fast.
 
     It draws the same crops as mmpretrain's (whose function it calls) and resizes with the same antialiased bicubic
-    filter. Most pixels equal Pillow's; 0.02 % differ by more than one level, the worst measured by 11. A picture that the dataset has in memory (``img``) is not read.
+    filter. Most pixels equal Pillow's; 0.02 % differ by more than one level, the worst measured by 11. A picture that
+    the dataset has in memory (``img``) is not read.
 
     Args:
         scale: side of the output in pixels, or (height, width).

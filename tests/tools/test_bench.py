@@ -149,3 +149,21 @@ def test_validate_lists_every_problem(
     out = capsys.readouterr().out
     for part in ("task `det`: config", "pre-training `mae`: config", "ZeroDivisionError", "DataError"):
         assert part in out
+
+
+def test_splits_with_fewer_pictures_than_their_card_says_are_told(
+    tmp_path: Path, main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = FakeSuite(tmp_path)
+    for split, count in (("train", 10), ("val", 20)):
+        for name in ("cat", "dog"):
+            folder = tmp_path / "data" / split / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for i in range(count // 2):
+                (folder / f"{i}.png").touch()
+    suite.write_card("cls", 1, data={"name": "toy", "paths": ["train", "val"], "layout": {"kind": "imagenet"}})
+    arguments = ["validate", str(suite.path), "--data", f"toy={tmp_path / 'data'}"]
+    assert main(arguments) == 0, capsys.readouterr().err
+    (tmp_path / "data" / "train" / "cat" / "0.png").unlink()
+    assert main(arguments) == 1
+    assert "9 pictures in" in (out := "".join(capsys.readouterr())) and "the card says 10" in out

@@ -18,6 +18,7 @@ from mixedae.benchmark.run.process import TrainingProcess, terminate
 from mixedae.benchmark.run.training import Plan, plan_of, take_over
 from mixedae.benchmark.run.views import CellView
 from mixedae.benchmark.store.provenance import collect, cores
+from mixedae.benchmark.store.results import Result
 from mixedae.benchmark.store.survey import State, Survey, state_of
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.errors import MixedAEError, ResultsError
@@ -69,6 +70,7 @@ class SuiteRunner:
         self.views: dict[Cell, CellView] = {}
         self._interrupted: int | None = None
         self._running: list[_Run] = []
+        self._found: dict[Cell, Result | None] = {}
 
     def run(self, cells: list[Cell]) -> int:
         """Run what is not done.
@@ -79,9 +81,9 @@ class SuiteRunner:
         Returns:
             The exit status: 0, 1 if a cell failed, 128 + signal after an interrupt.
         """
-        self.started = datetime.now(timezone.utc)
         self.provenance = collect(self.workspace.root)
         states = Survey(self.workspace).states(cells)
+        self._found = {cell: state.result for cell, state in states.items()}
         self.views.update({cell: self._first_view(cell, state) for cell, state in states.items()})
         with self._signals(), self.board:
             self.board.begin(self.views, self.workers)
@@ -165,7 +167,7 @@ class SuiteRunner:
         """
         survey = Survey(self.workspace)  # a new look: other processes may have finished cells meanwhile
         state = survey.state(cell)
-        before = state.result is None or state.result.finished < self.started
+        before = state.result is None or state.result == self._found.get(cell)  # clocks may be wrong
         forced = cell in self.force and before
         failed_just_now = state.kind == "failed" and not before  # in another process: not twice in one run
         if (state.over and not forced) or state.kind == "blocked" or failed_just_now:

@@ -9,9 +9,11 @@ from mixedae.benchmark.plan.cards import Metric
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.recipe import Recipe, Variant
 from mixedae.benchmark.plan.search import Choice, Search
-from mixedae.benchmark.store.results import Identity, Result, read_result
+from mixedae.benchmark.store.results import RESULT, Identity, Result, read_result
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.errors import MixedAEError, ResultsError
+from mixedae.files import read_json
+from mixedae.records import RECORD
 
 Kind = Literal["done", "diverged", "failed", "stale", "damaged", "missing", "waiting", "blocked"]
 
@@ -125,6 +127,8 @@ class Survey:
         if result.status != "failed":
             if absent := [metric.name for metric in self._metrics(cell) if metric.key not in result.values]:
                 return State("stale", f"it did not measure {', '.join(absent)}", result)
+            if changed := self._edited(cell, result):
+                return State("damaged", changed)
             if cell.task is None and result.checkpoint and not result.checkpoint.holds(folder):
                 file = folder / result.checkpoint.file
                 return State("damaged", f"{file} is absent or is no longer what it was")
@@ -133,6 +137,18 @@ class Survey:
                 if best is not None and best.finished != result.finished:
                     return State("stale", "the best point of its search was trained again", result)
         return state_of(cell, result)
+
+    def _edited(self, cell: Cell, result: Result) -> str:
+        """Which value of a result is not what its run measured, in words; empty if all are."""
+        if result.run is None:
+            return ""
+        record = read_json(self.workspace.dir(cell) / RECORD, default={})
+        for metric in self._metrics(cell):
+            sources = [result.run.metrics, *([record["metrics"]] if record.get("metrics") else [])]
+            for measured in (metric.read(source) for source in sources):
+                if result.values[metric.key] != measured:
+                    return f"{metric.name} is {result.values[metric.key]} in {RESULT}, its run measured {measured}"
+        return ""
 
     def _metrics(self, cell: Cell) -> tuple[Metric, ...]:
         return self.suite.cards[cell.task].metrics if cell.task else ()

@@ -430,3 +430,30 @@ def test_an_adopted_result_carries_the_code_that_made_it(tmp_path: Path) -> None
     write_json(folder / "attempt.json", attempt)
     suite.run(only="random/cls")
     assert any("a harness that was killed" in note for note in suite.comparison().footnotes)
+
+
+def test_a_clock_that_was_set_back_does_not_decide(tmp_path: Path, journal: Path) -> None:
+    """The result on disk is of tomorrow: --force runs the cell all the same."""
+    suite = FakeSuite(tmp_path)
+    assert suite.run()[0] == 0
+    path = suite.folder / "mae/cls/seed_0" / "result.json"
+    result = json.loads(path.read_text())
+    result["started"] = result["finished"] = "2099-01-01T00:00:00Z"
+    path.write_text(json.dumps(result))
+    before = len(words(journal, "start"))
+    assert suite.run(only="mae/cls/seed_0", force=True)[0] == 0
+    assert len(words(journal, "start")) == before + 1
+    assert not json.loads(path.read_text())["finished"].startswith("2099")
+
+
+@pytest.mark.parametrize("where", ["values", "run"])
+def test_a_value_that_was_edited_by_hand_is_noticed(tmp_path: Path, where: str) -> None:
+    suite = FakeSuite(tmp_path)
+    assert suite.run()[0] == 0
+    path = suite.folder / "mae/cls/seed_0" / "result.json"
+    result = json.loads(path.read_text())
+    values = result["values"] if where == "values" else result["run"]["metrics"]
+    values["accuracy/top1"] += 10
+    path.write_text(json.dumps(result))
+    state = suite.state(Cell("mae", "cls", 0))
+    assert state.kind == "damaged" and "top-1 is" in state.reason and "its run measured" in state.reason

@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixedae.errors import ConfigError, MixedAEError, RunStoppedError
 from mixedae.launchers import LAUNCHERS, check_launcher
@@ -24,6 +24,20 @@ if TYPE_CHECKING:
 def argument_parser(description: str | None) -> argparse.ArgumentParser:
     """The arguments that both commands have, with upstream's names."""
     from mmengine.config import DictAction
+
+    class OptionAction(DictAction):
+        """mmengine's, but a value keeps its blanks: a path is taken as it stands, unless it is a list or a dict."""
+
+        def __call__(
+            self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Any = None
+        ) -> None:
+            for word in values:
+                if "=" not in word:
+                    parser.error(f"--cfg-options {word}: expected KEY=VALUE")
+            pairs = [word.split("=", 1) for word in values]
+            plain = {key: value for key, value in pairs if " " in value and not set("[](){},") & set(value)}
+            super().__call__(parser, namespace, [f"{k}={v}" for k, v in pairs if k not in plain], option)
+            getattr(namespace, self.dest).update({key: value.strip("'\"") for key, value in plain.items()})
 
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("config", help="config file")
@@ -48,7 +62,7 @@ def argument_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=OptionAction,
         metavar="KEY=VALUE",
         help='change the config: train_dataloader.batch_size=16 model.neck.rescales="[4,2,1,0.5]"',
     )

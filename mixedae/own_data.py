@@ -42,6 +42,7 @@ def with_data(path: str, given: Sequence[str]) -> "Config":
     """
     from mmengine.config import Config
 
+    check_places()
     cfg = Config.fromfile(path)
     known = names_in(cfg)
     own: Path | None = None
@@ -61,10 +62,24 @@ def with_data(path: str, given: Sequence[str]) -> "Config":
         if name.lower() not in known:
             raise ConfigError(f"--data {word}: {path} reads no data of that name; {nearest(name, known)}")
         os.environ[PREFIX + name.upper()] = str(Path(place).absolute())
+    check_places()
     cfg = Config.fromfile(path)
     if own is not None:
         _read_own_pictures(cfg, own)
     return cfg
+
+
+def check_places() -> None:
+    """Check that ``MIXEDAE_DATA_*`` can stand in a config, whose text they become a part of.
+
+    Raises:
+        DataError: one has a quote, a backslash or a line break in it.
+    """
+    for name, value in os.environ.items():
+        if name.startswith(PREFIX) and (odd := sorted(set('"\\\n') & set(value))):
+            raise DataError(
+                f"{name}={value!r} has {' and '.join(map(repr, odd))} in it; link the folder from another place"
+            )
 
 
 def _pretrains(cfg: "Config") -> bool:

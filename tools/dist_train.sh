@@ -9,6 +9,10 @@ if [ $# -lt 2 ]; then
 fi
 config=$1
 gpus=$2
+# A port that nobody else has; several machines must agree on one, so there it is PORT or torchrun's usual one.
+if [ -z "${PORT:-}" ] && [ "${NNODES:-1}" = 1 ]; then
+    PORT=$(python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+fi
 exec torchrun \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \

@@ -1,5 +1,6 @@
 """The checkpoints that a command is given: ``[NAME=]FILE``, their configs, and models built from both."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,10 @@ def parse_entries(checkpoints: Sequence[str], configs: Sequence[str] = (), also:
             entries.append(Entry(name, None, found))
         else:
             entries.append(Entry(name, Path(file), Path(config) if config else _config_beside(Path(file))))
+    beside = [entry.config for entry in entries if entry.config is not None and str(entry.config) not in given.values()]
+    if beside:
+        files = ", ".join(dict.fromkeys(map(str, beside)))
+        print(f"note: a config is code, and the one beside a checkpoint is run: {files}", file=sys.stderr)
     return entries
 
 

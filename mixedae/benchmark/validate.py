@@ -2,14 +2,17 @@
 
 import contextlib
 import io
+from collections.abc import Sequence
 
+from mixedae.benchmark.plan.cards import Metric
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.recipe import Recipe
 from mixedae.benchmark.store.data_roots import data_parts
 from mixedae.benchmark.store.survey import Survey
 from mixedae.benchmark.store.workspace import Workspace
 from mixedae.datasets.listing import PICTURE_SUFFIXES, pictures_under
-from mixedae.errors import DataError, MixedAEError
+from mixedae.errors import ConfigError, DataError, MixedAEError
+from mixedae.wording import nearest
 
 
 def problems_of(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
@@ -28,11 +31,42 @@ def check_recipes(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]
     survey = Survey(workspace)
     for cell in {survey.variant(cell): cell for cell in reversed(cells)}.values():
         try:
-            _check_added(survey.recipe(cell))
+            recipe = survey.recipe(cell)
+            _check_added(recipe)
+            _check_harness(recipe, survey.variant(cell).config)
+            _check_metrics(recipe, workspace.suite.cards[cell.task].metrics if cell.task else ())
         except MixedAEError as error:
             user = f"task `{cell.task}`" if cell.task else f"pre-training `{cell.pretraining}`"
             problems[str(error)] = type(error)(f"{user}: {error}")
     return list(problems.values())
+
+
+def _check_harness(recipe: Recipe, config: str) -> None:
+    """Refuse a config whose training would leave nothing that can be read.
+
+    Raises:
+        ConfigError: naming the hooks that it lacks.
+    """
+    if recipe.lacks:
+        hooks = ", ".join(f"dict(type='{name}')" for name in recipe.lacks)
+        raise ConfigError(
+            f"{config} lacks {', '.join(recipe.lacks)}: a suite reads each run by what these leave. Add {hooks} to its "
+            "custom_hooks, or inherit mm_configs/_base_/default_runtime.py"
+        )
+
+
+def _check_metrics(recipe: Recipe, metrics: Sequence[Metric]) -> None:
+    """Refuse a card's metric that the recipe's evaluators do not measure, where they say what they measure.
+
+    Raises:
+        ConfigError: with the nearest key.
+    """
+    for metric in metrics:
+        if recipe.measures is not None and metric.key not in recipe.measures:
+            raise ConfigError(
+                f"the card's metric `{metric.key}` is not measured by its recipe; "
+                f"{nearest(metric.key, recipe.measures)}"
+            )
 
 
 def _check_added(recipe: Recipe) -> None:

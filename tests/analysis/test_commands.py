@@ -95,7 +95,7 @@ def fails(capsys: pytest.CaptureFixture[str], out: Path, *arguments: object) -> 
     """The one line of error."""
     assert analyze.main([*map(str, arguments), "--out", str(out)]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and "Traceback" not in error
+    assert error.splitlines()[-1].startswith("error: ") and "Traceback" not in error
     assert not list(out.glob("*")), "half of an answer was left behind"
     return error
 

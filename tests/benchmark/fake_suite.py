@@ -55,6 +55,7 @@ class FakeSuite:
             "train_cfg = dict(max_iters=100, val_interval=100)\n"
             "param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=100)]\n"
             "selection = dict(val_dataloader=dict(part='val'))\n"
+            "custom_hooks = [dict(type='mixedae.RunRecordHook'), dict(type='mixedae.EffectiveBatchHook')]\n"
             f"fake = {fake!r}\n"
         )
         (self.root / f"{name}.py").write_text(text)

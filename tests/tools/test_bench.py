@@ -167,3 +167,20 @@ def test_splits_with_fewer_pictures_than_their_card_says_are_told(
     (tmp_path / "data" / "train" / "cat" / "0.png").unlink()
     assert main(arguments) == 1
     assert "9 pictures in" in (out := "".join(capsys.readouterr())) and "the card says 10" in out
+
+
+def test_what_a_suite_cannot_read_a_run_by_is_told(
+    tmp_path: Path, main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A config without the harness's hooks, and a misspelt metric: both would show after the training only."""
+    suite = FakeSuite(tmp_path)
+    path = tmp_path / "cls.py"
+    text = path.read_text()
+    path.write_text(text + "custom_hooks = [dict(type='mixedae.RunRecordHook')]\n")
+    assert main(["validate", *common(suite)]) == 1
+    assert "lacks mixedae.EffectiveBatchHook" in "".join(capsys.readouterr())
+    path.write_text(text + "val_evaluator = dict(type='Accuracy', topk=(1, 5))\n")
+    assert main(["validate", *common(suite)]) == 0
+    suite.write_card("cls", 1, metrics=[{"key": "acuracy/top1", "name": "top-1"}])
+    assert main(["validate", *common(suite)]) == 1
+    assert "`acuracy/top1` is not measured by its recipe; did you mean `accuracy/top1`" in "".join(capsys.readouterr())

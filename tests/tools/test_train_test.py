@@ -235,3 +235,24 @@ def test_slurm_train_starts_one_torchrun_a_node(fake_commands: dict[str, str]) -
 def test_scripts_say_how_they_are_called(script: str) -> None:
     done = subprocess.run([f"tools/{script}"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("usage: ")
+
+
+def test_paths_with_blanks_and_quotes(tmp_path: Path) -> None:
+    """An option's value keeps its blanks; mmengine would drop them. What cannot stand in a config is named."""
+    spaced = tmp_path / "a b"
+    spaced.mkdir()
+    done = call("tools/train.py", CLASSIFICATION, "--show", "--cfg-options", f"load_from={spaced}/x y.pth")
+    assert done.returncode == 0 and f"{spaced}/x y.pth" in done.stdout, done.stderr
+    fails(
+        call("tools/train.py", CLASSIFICATION, "--show", data=tmp_path / 'a"b'), "DataError", "MIXEDAE_DATA_MINI=", '"'
+    )
+    done = call("tools/train.py", CLASSIFICATION, "--cfg-options", "randomness.seed")
+    assert done.returncode == 2 and "expected KEY=VALUE" in done.stderr
+
+
+def test_dist_train_takes_a_free_port(fake_commands: dict[str, str]) -> None:
+    env = {key: value for key, value in fake_commands.items() if key not in ("PORT", "NNODES")}
+    command = ["tools/dist_train.sh", "config.py", "2"]
+    outs = [subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True).stdout for _ in range(2)]
+    ports = [line for out in outs for line in out.splitlines() if line.startswith("--master_port=")]
+    assert len(ports) == 2 and all(int(port.split("=")[1]) > 1023 for port in ports)

@@ -33,6 +33,8 @@ NOT_RECIPE = (
 WATCHING_HOOKS = ("mixedae.OutcomesHook", "mixedae.RecognitionHook", "mixedae.KNNHook")
 # Part of every hash. It is raised when the same recipe gives other numbers, so that nothing older stays cached.
 NUMBERS = 2  # 2: draws by place, LARS as MAE has it, the patch embedding's bias starts as in MAE
+# What the harness reads a run by: without the first there is no result, without the second no batch to trust.
+NEEDED_HOOKS = ("mixedae.RunRecordHook", "mixedae.EffectiveBatchHook")
 READER = "mixedae.LoadPicture"  # how a file becomes pixels is no part of a recipe
 READERS = ("mixedae.CocoDataset", "mixedae.CocoMetric")
 OWN_TYPES = "mixedae."  # the types whose keys `bench.py validate` knows
@@ -125,6 +127,8 @@ class Recipe:
         options: key of the config to value, what its variant sets.
         added: those of the options that the config leaves out, each with the type that must accept it.
         accumulate_to: the batch that the run accumulates to, on any number of processes; None: it does not.
+        lacks: hooks of :data:`NEEDED_HOOKS` that it does not name.
+        measures: keys of what its validation measures; None where an evaluator does not say.
     """
 
     hash: str
@@ -138,11 +142,42 @@ class Recipe:
     options: tuple[tuple[str, Any], ...] = ()
     added: tuple[tuple[str, str], ...] = ()
     accumulate_to: int | None = None
+    lacks: tuple[str, ...] = ()
+    measures: frozenset[str] | None = None
 
     def effective_batch(self, processes: int) -> int:
         """Images in one optimizer step over all processes, as ``mixedae.EffectiveBatchHook`` arranges it."""
         together = self.batch * processes
         return together * max(1, round(self.accumulate_to / together)) if self.accumulate_to else together
+
+
+def _lacks(tree: dict[str, Any]) -> tuple[str, ...]:
+    """Hooks that are needed and not named; probes of frozen features leave a record of their own."""
+    if str((tree.get("train_cfg") or {}).get("type", "")).startswith(OWN_TYPES):
+        return ()
+    named = {hook.get("type") for hook in tree.get("custom_hooks") or () if isinstance(hook, dict)}
+    return tuple(name for name in NEEDED_HOOKS if name not in named)
+
+
+def _measures(evaluator: Any) -> frozenset[str] | None:
+    """Keys of the metrics of evaluators whose keys are known from their config."""
+    found: set[str] = set()
+    for each in evaluator if isinstance(evaluator, list) else [evaluator]:
+        kind = str((each or {}).get("type", "")).split(".")[-1]
+        if kind == "Accuracy":
+            best = each.get("topk", 1)
+            found |= {f"accuracy/top{k}" for k in (best if isinstance(best, list | tuple) else [best])}
+        elif kind == "IoUMetric":
+            found |= {"aAcc", "mAcc", *each.get("iou_metrics", ["mIoU"])}
+        elif kind == "CocoMetric":
+            metrics = each.get("metric", "bbox")
+            sizes = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
+            found |= {
+                f"coco/{m}_{size}" for m in ([metrics] if isinstance(metrics, str) else metrics) for size in sizes
+            }
+        else:
+            return None
+    return frozenset(found)
 
 
 @contextmanager
@@ -265,4 +300,6 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
         options=variant.options if variant else (),
         added=tuple(added.items()),
         accumulate_to=scaling["base_batch_size"] if accumulates else None,
+        lacks=_lacks(tree),
+        measures=_measures(tree.get("val_evaluator")),
     )

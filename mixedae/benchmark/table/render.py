@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable
 
 from rich.console import Group, RenderableType
@@ -62,15 +63,20 @@ def rich_table(comparison: Comparison) -> RenderableType:
 def to_markdown(comparison: Comparison) -> str:
     """A Markdown table for each block under the title, then watermark and footnotes."""
 
+    def plain(text: str) -> str:
+        """What a suite or card says, which is no Markdown and no HTML."""
+        return re.sub(r"([\\`*_<\[])", r"\\\1", text)
+
     def line(cells: Iterable[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
     layout = Layout(comparison)
-    lines = [f"**{comparison.title}**"]
+    lines = [f"**{plain(comparison.title)}**"]
     for grid in layout.grids:
-        lines += ["", f"*{grid.heading}*"] if grid.heading else []
-        lines += ["", line(grid.header), "|:--|" + "--:|" * (len(grid.header) - 1)]
-        lines += [line(field.text for field in row) for row in grid.rows]
+        lines += ["", f"*{plain(grid.heading)}*"] if grid.heading else []
+        lines += ["", line(plain(cell) for cell in grid.header), "|:--|" + "--:|" * (len(grid.header) - 1)]
+        for first, *rest in grid.rows:
+            lines.append(line([plain(first.text), *(field.text for field in rest)]))
     notes = ([f"**{comparison.watermark}**"] if comparison.watermark else []) + layout.notes
     lines += [text for note in notes for text in ("", note.replace("*:", "\\*:"))]
     return "\n".join(lines) + "\n"

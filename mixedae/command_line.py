@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixedae.errors import ConfigError, MixedAEError, RunStoppedError
+from mixedae.errors import ConfigError, MixedAEError, RunStoppedError, unwritable
 from mixedae.launchers import LAUNCHERS, check_launcher
 from mixedae.overlays import check_options, merge_overlays
 
@@ -141,6 +141,11 @@ def run(main: Callable[[], None]) -> None:
         # A loader's worker process hands its error on as text, with a traceback; the last line is the error.
         message = lines[-1].split(": ", 1)[-1] if lines[0].startswith("Caught ") else str(error)
         print(f"error: {type(error).__name__}: {message}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if (text := unwritable(error)) is None:
+            raise
+        print(f"error: {text}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; --resume continues from the last checkpoint", file=sys.stderr)

@@ -1,11 +1,16 @@
 """Named errors: each message says what was found, what was expected and what to do."""
 
+import errno
 import functools
 import sys
 from collections.abc import Callable
 from typing import ParamSpec
 
 P = ParamSpec("P")
+
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+"""What the system answers on a full or read-only disk, or where no folder can be made."""
 
 
 class MixedAEError(Exception):
@@ -90,5 +95,24 @@ def one_line_errors(main: Callable[P, int]) -> Callable[P, int]:
         except MixedAEError as error:
             print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
             return 1
+        except OSError as error:
+            if (text := unwritable(error)) is None:
+                raise
+            print(f"error: {text}", file=sys.stderr)
+            return 1
 
     return guarded
+
+
+def unwritable(error: OSError) -> str | None:
+    """What to say where the system did not let a file be written; None for any other error.
+
+    Args:
+        error: as the system raised it.
+    """
+    if error.errno not in UNWRITABLE:
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return (
+        f"SaveError: {where}{error.strerror}; make room, or choose a folder that can be written to (--work-dir, --out)"
+    )

@@ -35,7 +35,7 @@ def occupied(folder: str | Path) -> Iterator[None]:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
+        file = path.open("ab+", buffering=0)
     except OSError as error:
         raise SaveError(
             f"work_dir {folder} cannot be written to ({error.strerror or error}); choose another --work-dir"
@@ -46,14 +46,14 @@ def occupied(folder: str | Path) -> Iterator[None]:
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 file.seek(0)
+                holder = file.read().decode(errors="replace").strip() or "another process"
                 raise FolderInUseError(
-                    f"work_dir {folder} is in use by {file.read().strip() or 'another process'}: two trainings would "
-                    "overwrite each other's checkpoints. Wait for it or end it, or choose another --work-dir"
+                    f"work_dir {folder} is in use by {holder}: two trainings would overwrite "
+                    "each other's checkpoints. Wait for it or end it, or choose another --work-dir"
                 ) from None
         with suppress(OSError):  # a full disk: only the name is lost
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            file.flush()
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         _HELD.add(path)
         try:
             yield

@@ -7,6 +7,7 @@ from mixedae.engine.hooks.predictions import PredictionHook
 from mixedae.engine.hooks.progress import ProgressHook
 from mixedae.engine.hooks.recognition import RecognitionHook
 from mixedae.engine.hooks.run_record import RunRecordHook
+from mixedae.engine.hooks.strict_loading import StrictLoadingHook
 from mixedae.engine.lars import LARS
 from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.loops import ExactEpochLoop, ExactIterLoop
@@ -30,6 +31,7 @@ __all__ = [
     "ProgressHook",
     "RecognitionHook",
     "RunRecordHook",
+    "StrictLoadingHook",
     "StrictRunner",
     "VOC07Metric",
 ]

@@ -106,6 +106,8 @@ class RunFolder:
         paths = self.checkpoints()
         passed_over = []
         named = self._named()
+        if named is None and (self.work_dir / POINTER).exists():
+            passed_over.append(f"{POINTER} in {self.work_dir} is empty or no text, and is not needed")
         if named is not None and named not in paths:
             where = "gone" if named.parent == self.folder else "in another folder and is not followed"
             passed_over.append(f"{POINTER} names {named}, which is {where}")

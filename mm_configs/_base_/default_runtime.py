@@ -15,6 +15,7 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
 custom_hooks = [
+    dict(type="mixedae.StrictLoadingHook"),  # for commands that pass over runner_type: mmseg's test.py
     dict(type="mixedae.NonFiniteLossHook"),  # a NaN ends the run
     dict(type="mixedae.EffectiveBatchHook"),  # prints the batch and checks that the learning rate fits it
     dict(type="mixedae.ProgressHook"),  # progress.json, one line with the time left

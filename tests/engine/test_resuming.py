@@ -139,6 +139,8 @@ def test_r07_the_folder_is_looked_at_and_not_its_pointer(
         (run / "last_checkpoint").write_text(pointer)
     strict(work_dir=run, resume=True).train()
     assert f"resumed from {run}/epoch_2.pth" in log_of(run) and same(run / "epoch_3.pth", end)
+    said = {None: "", "": "last_checkpoint in", "nowhere.pth": "last_checkpoint names nowhere.pth"}[pointer]
+    assert said in log_of(run)
 
 
 def test_r07_a_checkpoint_that_the_pointer_missed_is_taken(strict: Callable[..., StrictRunner], run: Path) -> None:
@@ -299,3 +301,25 @@ def test_r34_a_runner_does_not_train_in_a_folder_in_use(strict: Callable[..., St
 def test_a_recipe_may_name_the_runner(make_runner: Make, tmp_path: Path) -> None:
     cfg = toy_config(tmp_path, runner_type="mixedae.StrictRunner", experiment_name="named")
     assert type(RUNNERS.build(cfg)) is StrictRunner
+
+
+@pytest.mark.parametrize("fault", [None, "bomb", "other", "resume"])
+def test_a_command_that_builds_mmengines_runner_loads_strictly_too(
+    fault: str | None, make_runner: Make, run: Path, tmp_path: Path
+) -> None:
+    """mmseg's test.py passes over ``runner_type``; a hook of the recipes loads before mmengine would."""
+    path, marker = run / "epoch_3.pth", tmp_path / "marker"
+    if fault == "bomb":
+        rewrite(path, lambda checkpoint: checkpoint.update(bomb=Bomb(marker)))
+    if fault == "other":
+        rewrite(path, lambda checkpoint: checkpoint["state_dict"].popitem())
+    hooks = [dict(type="mixedae.StrictLoadingHook")]
+    runner = make_runner(work_dir=tmp_path / "new", load_from=str(path), resume=fault == "resume", custom_hooks=hooks)
+    if fault is not None:
+        with pytest.raises(WeightsError):
+            runner.train()
+        assert not marker.exists()
+        return
+    runner.call_hook("before_run")
+    weights = read_state_dict(path)
+    assert all(torch.equal(weights[name], value) for name, value in runner.model.state_dict().items())

@@ -142,6 +142,8 @@ def test_train_and_test_agree_with_upstreams_scripts(
     fails(call("tools/test.py", config, checkpoint, "--work-dir", ours, *other, data=mini_data), "WeightsError")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
     fails(call("tools/test.py", config, checkpoint, "--work-dir", ours, data=mini_data), "WeightsError", "epoch_1.pth")
+    done = call(upstream(package, "test.py"), config, checkpoint, "--work-dir", theirs / "test", data=mini_data)
+    assert done.returncode and "WeightsError" in done.stderr
 
 
 @pytest.mark.train

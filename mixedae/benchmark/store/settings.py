@@ -71,15 +71,16 @@ def read_settings(folder: Path) -> Settings:
     Raises:
         ResultsError: the file is damaged; the message names it.
     """
-    path, found = folder / SETTINGS, dict[str, Any]()
-    if path.is_file():
-        found = read_json(path)
+    path = folder / SETTINGS
+    found: Any = None
+    if path.exists():
+        found = read_json(path) if path.is_file() else None
     else:
         found = {name: read_json(folder / file) for name, file in OLD.items() if (folder / file).is_file()}
     try:
         return Settings.model_validate(found)
     except (ValidationError, ValueError) as error:
-        names = SETTINGS if path.is_file() else ", ".join(OLD[name] for name in found)
+        names = SETTINGS if path.exists() else ", ".join(OLD[name] for name in found)
         what = explain(error) if isinstance(error, ValidationError) else str(error)
         raise ResultsError(
             f"{folder}: {names} does not hold the settings of a suite ({what}); delete it and give --data, "

@@ -46,6 +46,12 @@ def test_files_that_hold_something_else_are_named(tmp_path: Path, name: str, tex
         read_settings(tmp_path)
 
 
+def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").mkdir()
+    with pytest.raises(ResultsError, match=r"settings\.json does not hold"):
+        read_settings(tmp_path)
+
+
 def test_the_environment_goes_before_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     suite = FakeSuite(tmp_path)
     suite.workspace().remember()

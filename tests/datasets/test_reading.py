@@ -28,6 +28,7 @@ def test_ordinary_pictures_have_mmcvs_pixels(tmp_path: Path, mode: str, suffix: 
     path = tmp_path / f"a{suffix}"
     try:
         Image.fromarray(gradient()).convert(mode).save(path)
+        Image.open(path).load()  # Pillow 12 does not read the YCbCr TIFF that it writes
     except (OSError, ValueError):
         pytest.skip(f"Pillow writes no {mode} as {suffix}")
     expected = LoadImageFromFile(imdecode_backend="pillow")({"img_path": str(path)})

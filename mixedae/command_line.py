@@ -106,6 +106,8 @@ def import_library(cfg: "Config") -> None:
         warnings.simplefilter("ignore")
         importlib.import_module(f"{cfg.default_scope}.datasets")
         importlib.import_module(f"{cfg.default_scope}.models")
+        importlib.import_module(f"{cfg.default_scope}.evaluation")
+        importlib.import_module("mmpretrain.datasets")
 
 
 def check_transformers() -> None:

@@ -8,13 +8,14 @@ executed.
 python tools/checkpoint.py inspect mae_pretrain_vit_base.pth
 python tools/checkpoint.py convert mae_pretrain_vit_base.pth mae_backbone.pth
 python tools/checkpoint.py export work_dirs/NAME/epoch_300.pth mixedae.safetensors --to timm
+python tools/checkpoint.py features mae_pretrain_vit_base.pth PICTURES features.npz
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from mixedae.errors import one_line_errors
+from mixedae.errors import DataError, one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,8 +33,15 @@ def parse_args() -> argparse.Namespace:
         command.add_argument("out", type=Path, help="file to write, .pth or .safetensors")
         if name == "export":
             command.add_argument("--to", required=True, choices=["timm", "mmpretrain"], help="mmpretrain: a bare ViT")
-    for command in commands.choices.values():
+    for command in list(commands.choices.values()):
         command.add_argument("--prefix", default="backbone.", help="where a whole model keeps its ViT (backbone.)")
+    features = commands.add_parser("features", help="write the features of all pictures in a folder")
+    features.add_argument("checkpoint", help="any ViT that loads; a config beside it is run")
+    features.add_argument("pictures", type=Path, help="a folder, a list (.txt) or one picture")
+    features.add_argument("out", type=Path, help="file to write, .npz or .safetensors: `features` and `images`")
+    features.add_argument("--pool", choices=["mean", "cls", "tokens"], default="mean", help="of the patches (mean)")
+    features.add_argument("--size", type=int, help="side of the centre crop in pixels (default: the checkpoint's)")
+    features.add_argument("--batch-size", type=int, default=32, help="pictures at a time (32)")
     return parser.parse_args()
 
 
@@ -75,11 +83,25 @@ def run_convert(args: argparse.Namespace) -> None:
     print(f"{args.out}: {conversion}")
 
 
+def run_features(args: argparse.Namespace) -> None:
+    """Write the features of a folder."""
+    if not args.pictures.exists():
+        raise DataError(f"{args.pictures} does not exist; expected a folder, a list (.txt) or one picture")
+    from mixedae.analysis.features import write_features
+
+    done = write_features(args.checkpoint, args.pictures, args.out, args.pool, args.size, args.batch_size)
+    how = f"{len(done.images) / done.seconds:.1f} pictures/s" if done.seconds else "from the cache"
+    shape = " x ".join(map(str, done.features.shape))
+    print(f"{args.out}: {shape} ({args.pool}, float32), {how}")
+
+
 @one_line_errors
 def main() -> int:
     """Run the command; an error of this project is one line on standard error and exit code 1."""
     args = parse_args()
-    {"inspect": run_inspect, "convert": run_convert, "export": run_convert}[args.command](args)
+    {"inspect": run_inspect, "convert": run_convert, "export": run_convert, "features": run_features}[args.command](
+        args
+    )
     return 0
 
 

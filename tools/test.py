@@ -41,6 +41,7 @@ def main() -> None:
     if args.tta:
         use_tta(cfg)
 
+    import_library(cfg)  # first: others import parts of it, and it is noisy
     from mmengine.dist import is_main_process
 
     from mixedae.engine.console import quiet_console
@@ -55,7 +56,6 @@ def main() -> None:
     quiet_console()
     check_sizes(cfg)
     check_datasets(cfg, splits=("test",))
-    import_library(cfg)
     check_known_keys(cfg)
     runner = StrictRunner.from_cfg(cfg)
     model = unwrapped(runner.model)

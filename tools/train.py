@@ -67,6 +67,7 @@ def main() -> None:
             raise ConfigError("--allow-change found without --resume; only a run that goes on can differ from itself")
         cfg.allow_change = args.allow_change
 
+    import_library(cfg)  # first: others import parts of it, and it is noisy
     from mmengine.registry import RUNNERS
 
     from mixedae.datasets.picture_cache import keep_pictures
@@ -78,7 +79,6 @@ def main() -> None:
 
     quiet_console()
     format_config_once()
-    import_library(cfg)
     preflight(cfg, dry_run=args.dry_run)
     keep_pictures(cfg)
     with occupied(cfg.work_dir) if is_first_process(cfg.launcher) else nullcontext():

@@ -161,7 +161,7 @@ def load_pretraining(entry: Entry) -> Loaded:
     return Loaded(entry.name, model, *_statistics(cfg))
 
 
-def load_encoder(entry: Entry) -> Loaded:
+def load_encoder(entry: Entry, need_cls: bool = True) -> Loaded:
     """Build the plain ViT of a checkpoint and load it, strictly.
 
     With a config its backbone is built. Without one the sizes are read off the tensors, the number of heads is that of
@@ -169,6 +169,7 @@ def load_encoder(entry: Entry) -> Loaded:
 
     Args:
         entry: any checkpoint that :func:`mixedae.weights.load_backbone` reads.
+        need_cls: refuse a ViT without a [CLS] token.
 
     Raises:
         ConfigError: no [CLS] token, or the number of heads is unknown.
@@ -181,8 +182,8 @@ def load_encoder(entry: Entry) -> Loaded:
     else:
         options = _sizes(entry)
     encoder = _built(entry, dict(type="mixedae.MixedAEViT", out_type="raw", **options))
-    if encoder.cls_token is None:
-        raise ConfigError(f"{entry.name} has no [CLS] token, and so no attention of it")
+    if need_cls and encoder.cls_token is None:
+        raise ConfigError(f"{entry.name} has no [CLS] token, which is asked for")
     if entry.path is None:
         _initialise(encoder)
     else:

@@ -16,7 +16,7 @@ class Pictures(BaseDataset):
     """Unlabelled pictures, in the order of their paths.
 
     Args:
-        data_root: the folder; files whose names begin with a dot are left out, links are followed.
+        data_root: the folder, or one picture; files whose names begin with a dot are left out, links are followed.
         ann_file: a list instead: one path a line, relative to ``data_root``; empty lines are left out.
         pipeline: transforms.
         **kwargs: see mmpretrain's; ``indices`` takes a part.
@@ -37,12 +37,14 @@ def list_pictures(root: Path, ann_file: str = "") -> list[Path]:
     """The pictures of a folder or of a list.
 
     Args:
-        root: the folder.
+        root: the folder, or one picture.
         ann_file: path of a list, if there is one.
 
     Raises:
         DataError: no picture, or a line of the list that names no file.
     """
+    if not ann_file and root.is_file() and root.name.lower().endswith(OWN_SUFFIXES):
+        return [root]
     if not ann_file:
         found = list(pictures_under(root, OWN_SUFFIXES)) if root.is_dir() else []
         if not found:

@@ -11,6 +11,7 @@ from mixedae.engine.hooks.strict_loading import StrictLoadingHook
 from mixedae.engine.lars import LARS
 from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.loops import ExactEpochLoop, ExactIterLoop
+from mixedae.engine.predicting import TestProgressHook
 from mixedae.engine.probes.frozen import KNNProbeLoop, LinearProbeLoop
 from mixedae.engine.probes.knn import KNNHook
 from mixedae.engine.runner import StrictRunner
@@ -33,5 +34,6 @@ __all__ = [
     "RunRecordHook",
     "StrictLoadingHook",
     "StrictRunner",
+    "TestProgressHook",
     "VOC07Metric",
 ]

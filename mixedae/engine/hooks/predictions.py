@@ -22,11 +22,11 @@ from mixedae.registry import HOOKS
 class PredictionHook(Hook):
     """Writes predictions while a model is tested.
 
-    ``<out_dir>/predictions.json`` is a list, one entry a picture: ``image``, and ``label``, ``score``, ``truth``
-    (classification; of several labels a picture ``labels``, every class's ``scores`` and ``truth`` are lists);
-    ``mask``, a PNG of class indices in ``<out_dir>/masks``, of 16 bits if there are more than 256, named as the picture
-    is below its folder (segmentation); ``instances`` with ``bbox`` (x, y, width,
-    height), ``score``, ``label`` and a run-length ``segmentation`` (detection).
+    ``<out_dir>/predictions.json`` is a list, one entry a picture: ``image``, and ``label``, ``class``, ``score``,
+    ``truth`` (classification; of several labels a picture ``labels``, every class's ``scores`` and ``truth`` are
+    lists); ``mask``, a PNG of class indices in ``<out_dir>/masks``, of 16 bits if there are more than 256, named as the
+    picture is below its folder (segmentation); ``instances`` with ``bbox`` (x, y, width, height), ``score``, ``label``,
+    ``class`` and a run-length ``segmentation`` (detection).
 
     Args:
         out_dir: where files go.
@@ -46,6 +46,7 @@ class PredictionHook(Hook):
         self._entries: list[dict[str, Any]] = []
         self._drawn = 0
         self._several_labels = False
+        self._classes: tuple[str, ...] = ()
         self._root: Path | None = None
         self._taken: dict[Path, str] = {}
 
@@ -59,6 +60,7 @@ class PredictionHook(Hook):
 
         model = unwrapped(runner.model)
         self._several_labels = isinstance(getattr(model, "head", None), MultiLabelClsHead)
+        self._classes = tuple((getattr(runner.test_dataloader.dataset, "metainfo", None) or {}).get("classes") or ())
         folder = (getattr(runner.test_dataloader.dataset, "data_prefix", None) or {}).get("img_path")
         self._root = Path(folder).absolute() if folder else None
 
@@ -112,12 +114,17 @@ class PredictionHook(Hook):
             return {**entry, "mask": str(path.relative_to(self.out_dir))}
         if "pred_instances" in sample:
             found = sample.pred_instances.cpu().numpy()
-            return {**entry, "instances": [_instance(found, i) for i in range(len(found))]}
+            return {**entry, "instances": [self._instance(found, i) for i in range(len(found))]}
         labels, scores = sample.pred_label.tolist(), sample.pred_score.tolist()
         truths = sample.gt_label.tolist() if "gt_label" in sample else None
         if self._several_labels:
             return {**entry, "labels": labels, "scores": scores, "truth": truths}
-        return {**entry, "label": labels[0], "score": scores[labels[0]], "truth": truths and truths[0]}
+        named = {"class": self._classes[labels[0]]} if labels[0] < len(self._classes) else {}
+        return {**entry, "label": labels[0], **named, "score": scores[labels[0]], "truth": truths and truths[0]}
+
+    def _instance(self, found: Any, i: int) -> dict[str, Any]:
+        entry = _instance(found, i)
+        return {**entry, "class": self._classes[entry["label"]]} if entry["label"] < len(self._classes) else entry
 
     def _is_new(self, path: Path, picture: str) -> bool:
         """Whether no other picture has this name but for the suffix, as a.jpg and a.png have."""

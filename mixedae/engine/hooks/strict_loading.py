@@ -3,10 +3,9 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mixedae.engine.runner import StrictRunner
 from mixedae.engine.unwrapping import unwrapped
 from mixedae.errors import WeightsError
-from mixedae.registry import HOOKS
+from mixedae.registry import HOOKS, RUNNERS
 from mixedae.weights import load_whole, read_checkpoint
 
 
@@ -28,7 +27,7 @@ class StrictLoadingHook(Hook):
         Raises:
             WeightsError: the checkpoint is damaged, unsafe or of another model, or the run would be resumed.
         """
-        if isinstance(runner, StrictRunner) or runner._has_loaded:
+        if isinstance(runner, RUNNERS.get("StrictRunner")) or runner._has_loaded:
             return
         if runner._resume:
             raise WeightsError(

@@ -162,7 +162,8 @@ def check_coco(dataset: Mapping[str, Any], file: Path, folder: Path, split: str,
         if size != (image.get("width"), image.get("height")):
             raise DataError(
                 f"{where}: image {image['id']} is said to be {image.get('width')} x {image.get('height')}, {path} has "
-                f"{size[0]} x {size[1]} pixels, as stored"
+                f"{size[0]} x {size[1]} pixels, as stored: boxes and masks would not lie on it. Correct the entry, or "
+                "remove it with its annotations"
             )
     return len(images)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mixedae.engine.preflight.agreement import check_agreement
 from mixedae.engine.preflight.data import check_datasets
 from mixedae.engine.preflight.keys import check_known_keys, walk
 from mixedae.errors import ConfigError, FolderInUseError, GroupSizeError, ImageSizeError, WeightsError
@@ -29,6 +30,7 @@ def preflight(cfg: Any, splits: Sequence[str] = ("train", "val"), dry_run: bool 
         MixedAEError: ImageSizeError, GroupSizeError, DataError, WeightsError or ConfigError.
     """
     check_sizes(cfg)
+    check_agreement(cfg)
     check_schedule(cfg)
     check_retention(cfg)
     check_resume(cfg)

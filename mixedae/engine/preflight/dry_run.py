@@ -1,16 +1,20 @@
-"""Two steps of a recipe, and what they tell of the whole run; nothing is validated and no checkpoint is written."""
+"""Two steps of a recipe, two batches of its validation, and what they tell of the whole run; nothing is saved."""
 
 import contextlib
+import io
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner, ValLoop
 
 from mixedae.engine.hooks.effective_batch import batch_of, peak_lr
 from mixedae.engine.hooks.run_record import peak_memory_mb, precision
 from mixedae.engine.unwrapping import unwrapped
+from mixedae.errors import ConfigError
 from mixedae.files import write_json
 from mixedae.wording import duration
 
@@ -44,6 +48,8 @@ class _StopHook(Hook):
 def dry_run(runner: Runner) -> dict[str, Any]:
     """Train for two iterations through the runner's own path: weights, batch and learning rate are the real run's.
 
+    Two batches are validated and measured, so that an evaluator which cannot run is found now.
+
     Args:
         runner: built from the whole config, not yet trained.
 
@@ -56,6 +62,7 @@ def dry_run(runner: Runner) -> dict[str, Any]:
     runner.saves = False  # type: ignore[attr-defined]  # mixedae.StrictRunner's
     with contextlib.suppress(_Enough):
         runner.train()
+    validated = validate_some(runner)
     batch = batch_of(runner)
     model: Any = unwrapped(runner.model)
     parameters = list(model.parameters())
@@ -79,12 +86,46 @@ def dry_run(runner: Runner) -> dict[str, Any]:
         "optimizer_steps": -(-runner.max_iters // batch.accumulation),
         "load_report": None if load is None else load.summary(),
         "losses": hook.losses,
+        "validated": validated,
         "step_s": hook.seconds,
         "peak_memory_mb": peak_memory_mb(),
         "estimated_s": hook.seconds[-1] * runner.max_iters,
     }
     write_json(Path(runner.work_dir) / "dry_run.json", facts)
     return facts
+
+
+def validate_some(runner: Runner) -> int:
+    """Predict and measure the first batches of the validation, without their numbers, which mean nothing.
+
+    Args:
+        runner: that trained for some steps.
+
+    Returns:
+        How many pictures were looked at; 0 for a run that validates nothing.
+
+    Raises:
+        ConfigError: the evaluator fails on them.
+    """
+    loop: Any = runner.val_loop
+    if not isinstance(loop, ValLoop):  # none, or an evaluation of frozen features that needs all pictures
+        return 0
+    runner.model.eval()
+    pictures = 0
+    with torch.no_grad():
+        for batch in islice(loop.dataloader, ITERATIONS):
+            found = runner.model.val_step(batch)
+            loop.evaluator.process(data_samples=found, data_batch=batch)
+            pictures += len(found)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            loop.evaluator.evaluate(pictures)
+    except Exception as error:
+        raise ConfigError(
+            f"val_evaluator fails on the first {pictures} pictures ({type(error).__name__}: {error}); nothing would be "
+            "measured after training. Check val_evaluator and what val_dataloader packs"
+        ) from error
+    return pictures
 
 
 def describe(facts: dict[str, Any]) -> str:
@@ -117,6 +158,7 @@ def describe(facts: dict[str, Any]) -> str:
             f"loss {loss:.4g} in {seconds:.2f} s"
             for loss, seconds in zip(facts["losses"], facts["step_s"], strict=True)
         ),
+        "validation": f"{facts['validated']} pictures predicted and measured" if facts["validated"] else "not tried",
         "memory": f"{facts['peak_memory_mb']:.0f} MB at most",
         "estimated time": f"{duration(facts['estimated_s'])}, by the second iteration, without validation",
     }

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,20 +26,25 @@ from mixedae.weights import fingerprint
 FOLDER = "work_dirs/features"
 KIND = "mean of the patches (ViT) or of the places (ResNet) of the backbone's last output, float32"
 SCHEMA = 1
+POOLS = ("mean", "cls", "tokens")
 RANDOM = ("Rand", "Jitter", "Augment", "Lighting", "Blur", "Cutout", "Albu", "Mix")
 """Parts of the names of transforms that draw."""
 
 
 @torch.no_grad()
-def features_of(model: nn.Module, loader: DataLoader) -> Tensor:
+def features_of(
+    model: nn.Module, loader: DataLoader, pool: str = "mean", watch: Callable[[int], object] = lambda _: None
+) -> Tensor:
     """One feature a picture: the mean over patches or places, or what else the backbone's ``out_type`` gives.
 
     Args:
         model: with ``backbone`` and ``data_preprocessor``, wrapped or not; its mode is restored.
         loader: pictures, in order; every process may have its share.
+        pool: of a ViT's tokens: ``mean`` of the patches, ``cls``, or all patch ``tokens``.
+        watch: is called with the number of pictures of each batch that is done.
 
     Returns:
-        (N, D) on the CPU, in the dataset's order; empty on all but the main process.
+        (N, D), or (N, patches, D), on the CPU, in the dataset's order; empty on all but the main process.
     """
     module = unwrapped(model)
     was_training = module.training
@@ -48,10 +53,12 @@ def features_of(model: nn.Module, loader: DataLoader) -> Tensor:
     for batch in loader:
         out = module.backbone(module.data_preprocessor(batch, False)["inputs"])[-1]
         if out.ndim == 3:  # tokens (B, N, D)
-            out = out[:, module.backbone.num_extra_tokens :].mean(1)
+            patches = out[:, module.backbone.num_extra_tokens :]
+            out = out[:, 0] if pool == "cls" else patches if pool == "tokens" else patches.mean(1)
         elif out.ndim == 4:  # maps (B, D, H, W)
             out = out.mean((2, 3))
         found += [row.clone() for row in out.float().cpu()]  # pickled, a view would carry its whole batch
+        watch(len(out))
     module.train(was_training)
     everything = collect_results(found, len(loader.dataset), "cpu")  # type: ignore[arg-type]
     return torch.stack(everything) if everything else torch.empty(0)

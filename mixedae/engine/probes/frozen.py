@@ -24,7 +24,7 @@ from mixedae.datasets.held_out import held_out_indices
 from mixedae.datasets.small_set import labels_of
 from mixedae.engine.console import NOTICE
 from mixedae.engine.probes.features import FOLDER, cached_features
-from mixedae.engine.probes.knn import KS, TEMPERATURE, knn_votes, measure
+from mixedae.engine.probes.knn import KS, TEMPERATURE, check_ks, knn_votes, measure
 from mixedae.engine.probes.logistic import TOLERANCE, fit
 from mixedae.errors import ConfigError
 from mixedae.registry import LOOPS
@@ -234,6 +234,7 @@ class KNNProbeLoop(FrozenLoop):
     ) -> None:
         super().__init__(runner, dataloader, ks, cache)
         self.ks, self.temperature, self.choose = tuple(ks), temperature, choose
+        check_ks(self.ks, len(self.dataloader.dataset))
 
     def run(self) -> nn.Module:
         """Choose, then test once (:meth:`FrozenLoop.run`); or measure every k.

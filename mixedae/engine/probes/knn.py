@@ -96,6 +96,23 @@ def knn_votes(
         yield votes
 
 
+def check_ks(ks: Sequence[int], pictures: int) -> None:
+    """Check that there are as many pictures as neighbours, before any feature is computed.
+
+    Args:
+        ks: numbers of neighbours.
+        pictures: that vote.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    if not ks or min(ks) < 1 or max(ks) > pictures:
+        raise ConfigError(
+            f"ks={tuple(ks)} found for {pictures} pictures that vote; expected 1 to {pictures} neighbours, such as "
+            f"ks={tuple(k for k in ks if 1 <= k <= pictures) or (1,)}"
+        )
+
+
 def labels_of(dataset: Any) -> Tensor:
     """The label of every picture, int64 (N,).
 
@@ -161,6 +178,16 @@ class KNNHook(Hook):
         self.interval, self.ks, self.temperature = interval, tuple(ks), temperature
         self._loaders: list[DataLoader] = []
 
+    def before_train(self, runner: Runner) -> None:
+        """Find the pictures, so that what is missing is told before training.
+
+        Args:
+            runner: the runner.
+        """
+        fixed = {"sampler": {"type": "DefaultSampler", "shuffle": False}, "collate_fn": {"type": "default_collate"}}
+        self._loaders = [runner.build_dataloader({**fixed, **config}) for config in self.configs]
+        check_ks(self.ks, len(self._loaders[0].dataset))  # type: ignore[arg-type]
+
     def after_train_epoch(self, runner: Runner) -> None:
         """Measure, when it is time.
 
@@ -169,9 +196,6 @@ class KNNHook(Hook):
         """
         if not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
             return
-        if not self._loaders:
-            fixed = {"sampler": {"type": "DefaultSampler", "shuffle": False}, "collate_fn": {"type": "default_collate"}}
-            self._loaders = [runner.build_dataloader({**fixed, **config}) for config in self.configs]
         bank, queries = self._loaders
         metrics = measure(runner.model, bank, queries, self.ks, self.temperature)
         runner.message_hub.update_scalars({name: {"value": value} for name, value in metrics.items()})

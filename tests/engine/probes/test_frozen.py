@@ -134,7 +134,10 @@ def test_linear_and_knn_share_features_and_leave_a_record(leaf, tmp_path: Path) 
 @pytest.mark.train
 def test_two_metrics_or_other_counts_stop_the_run(leaf) -> None:
     with pytest.raises(ConfigError, match="there are 2"):
-        Runner.from_cfg(leaf("knn", val_evaluator=dict(type="Accuracy", topk=(1, 5)))).train()
+        evaluator = dict(type="Accuracy", topk=(1, 5))
+        Runner.from_cfg(leaf("knn", val_evaluator=evaluator, **{"train_cfg.ks": (1, 3)})).train()
+    with pytest.raises(ConfigError, match=r"30 pictures that vote; expected 1 to 30 neighbours, such as ks=\(10, 20\)"):
+        Runner.from_cfg(leaf("knn")).train()
     cfg = leaf("selection")
     cfg.merge_from_dict({"train_dataloader.dataset.expected.trainval": 31})
     with pytest.raises(DataError, match=r"30 pictures, 31 expected \(-1\)"):

@@ -91,7 +91,7 @@ def write_features(
     loader: DataLoader[Any] = DataLoader(
         dataset, batch_size, sampler=DefaultSampler(dataset, False), collate_fn=default_collate
     )
-    backbone = dict(type=type(loaded.model).__name__, out_type="raw", img_size=loaded.model.img_size)
+    backbone = dict(type=type(loaded.model).__name__, arch=loaded.model.arch_settings, img_size=loaded.model.img_size)
     cfg = ConfigDict(model=ConfigDict(backbone=backbone, data_preprocessor=preprocessor))
     runner: Any = SimpleNamespace(model=model, cfg=cfg)
     header = describe(runner, loader, dict(dataset=dict(type="mixedae.Pictures", pipeline=pipeline)))

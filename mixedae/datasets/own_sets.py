@@ -106,8 +106,8 @@ def segmentation(root: str | Path) -> dict[str, Any]:
             )
     elif odd := sorted(set(range(1, max(names) + 1)) - set(names)):
         raise DataError(
-            f"{root / 'classes.txt'} names values up to {max(names)}, but not {odd[0]}; expected every value from 0 or 1 on, "
-            "since values are labels"
+            f"{root / 'classes.txt'} names values up to {max(names)}, but not {odd[0]}; expected every value from 0 or "
+            "1 on, since values are labels"
         )
     found["zero_is_ignored"] = 0 not in names or "(ignore)" in names[0]
     classes = [names[value] for value in sorted(names) if value or not found["zero_is_ignored"]]

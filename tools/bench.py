@@ -71,6 +71,17 @@ def parser() -> argparse.ArgumentParser:
     table.add_argument("--format", choices=("rich", "md", "csv", "json", "latex"), default="rich")
     report = commands.add_parser("report", parents=[common], help="write report.html: one file, no network")
     report.add_argument("--out", help="default: report.html in the suite's folder")
+    new = commands.add_parser("new", help="write a commented card or suite to start from").add_subparsers(
+        dest="what", required=True
+    )
+    card = new.add_parser("card", help="a task on data of your own")
+    card.add_argument("name")
+    card.add_argument("--task", required=True, choices=("classification", "segmentation", "detection"))
+    card.add_argument("--data", required=True, metavar="DIR", help="laid out as mm_configs/own/<task>.py says")
+    suite = new.add_parser("suite", help="a table: your checkpoint beside random weights")
+    suite.add_argument("name")
+    suite.add_argument("--tasks", required=True, metavar="CARD[,CARD]", help="names of cards; bench.py ls lists them")
+    suite.add_argument("--checkpoint", metavar="FILE", help="any that loads")
     return top
 
 

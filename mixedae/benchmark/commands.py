@@ -217,3 +217,18 @@ def do_report(args: Namespace, console: Console) -> int:
         path = write_report(survey, Path(args.out) if args.out else survey.workspace.folder / "report.html")
     console.print(f"report: {path}", markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def do_new(args: Namespace, console: Console) -> int:
+    """Write a card or a suite to start from, and say how to go on."""
+    from mixedae.benchmark.plan.new import new_card, new_suite  # numpy
+
+    if args.what == "card":
+        path = new_card(args.name, args.task, Path(args.data))
+        more = f"bench.py new suite NAME --tasks {args.name} --checkpoint FILE"
+    else:
+        path = new_suite(args.name, tuple(args.tasks.split(",")), Path(args.checkpoint) if args.checkpoint else None)
+        data = " ".join(f"--data {card.data.name}=DIR" for card in load_suite(path).cards.values())
+        more = f"bench.py run {args.name} {data}"
+    console.print(f"{path}\nnext: {more}", markup=False, soft_wrap=True)
+    return 0

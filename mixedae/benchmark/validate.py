@@ -3,8 +3,9 @@
 import contextlib
 import io
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
-from mixedae.benchmark.plan.cards import Metric
+from mixedae.benchmark.plan.cards import DataPart, Metric
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.recipe import Recipe
 from mixedae.benchmark.store.data_roots import data_parts
@@ -35,6 +36,7 @@ def check_recipes(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]
             _check_added(recipe)
             _check_harness(recipe, survey.variant(cell).config)
             _check_metrics(recipe, workspace.suite.cards[cell.task].metrics if cell.task else ())
+            _check_reads(recipe, survey.variant(cell).config, workspace.suite.data_of(cell))
         except MixedAEError as error:
             user = f"task `{cell.task}`" if cell.task else f"pre-training `{cell.pretraining}`"
             problems[str(error)] = type(error)(f"{user}: {error}")
@@ -66,6 +68,22 @@ def _check_metrics(recipe: Recipe, metrics: Sequence[Metric]) -> None:
             raise ConfigError(
                 f"the card's metric `{metric.key}` is not measured by its recipe; "
                 f"{nearest(metric.key, recipe.measures)}"
+            )
+
+
+def _check_reads(recipe: Recipe, config: str, part: DataPart) -> None:
+    """Refuse a claim about data that the config's loaders do not read: its fingerprint would be of other pictures.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    root = PurePosixPath(part.folder or f"data/{part.name}")
+    said = [root / path for path in part.paths] or [root]
+    for read in map(PurePosixPath, recipe.reads):
+        if not any(read.is_relative_to(path) or path.is_relative_to(read) for path in said):
+            raise ConfigError(
+                f"{config} reads {read}, but the data is said to be `{part.name}`, "
+                f"{', '.join(map(str, said))}: correct pretraining_data or the card's data, or take another config"
             )
 
 

@@ -16,7 +16,7 @@ _base_ = [
 
 from mixedae.datasets.own_sets import class_folders, part
 
-data_root = "{{$MIXEDAE_DATA_OWN:data/own}}"
+data_root = "{{$MIXEDAE_DATA_OWN_CLASSIFICATION:data/own_classification}}"
 img_size = 224
 batch_size, lr = 32, 2.5e-4  # images of an optimizer step, and the learning rate for them
 epochs, warmup_epochs = 50, 5

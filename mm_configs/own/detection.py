@@ -16,7 +16,7 @@ _base_ = [
 
 from mixedae.datasets.own_sets import detection
 
-data_root = "{{$MIXEDAE_DATA_OWN:data/own}}"
+data_root = "{{$MIXEDAE_DATA_OWN_DETECTION:data/own_detection}}"
 short_side = 640
 batch_size, lr = 4, 5e-5  # images of an optimizer step, and the learning rate for them
 epochs = 24

@@ -17,7 +17,7 @@ _base_ = [
 
 from mixedae.datasets.own_sets import segmentation
 
-data_root = "{{$MIXEDAE_DATA_OWN:data/own}}"
+data_root = "{{$MIXEDAE_DATA_OWN_SEGMENTATION:data/own_segmentation}}"
 crop_size = (512, 512)
 batch_size, lr = 8, 1e-4  # images of an optimizer step, and the learning rate for them
 epochs, warmup_epochs = 50, 2

@@ -117,6 +117,6 @@ def test_odd_coco_files_are_named(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("task", ["classification", "segmentation", "detection"])
 def test_a_config_without_its_data_can_be_looked_at(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIXEDAE_DATA_OWN", str(tmp_path / "absent"))
+    monkeypatch.setenv(f"MIXEDAE_DATA_OWN_{task.upper()}", str(tmp_path / "absent"))
     cfg = Config.fromfile(ROOT / "mm_configs" / "own" / f"{task}.py")
     assert cfg.classes == own_sets.NOTHING_YET and cfg.test_dataloader

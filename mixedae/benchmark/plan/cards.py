@@ -114,11 +114,11 @@ class TaskCard(Strict):
     dataset: str
     data: DataPart
     splits: dict[str, int]
-    evaluated_on: str
+    evaluated_on: str = "val"
     selected_on: str | None = None
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1)]
     protocol: str
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1)] = 1
     recipe: str
     overlays: tuple[str, ...] = ()
     search: Search | None = None

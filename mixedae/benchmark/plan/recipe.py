@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mixedae.errors import ConfigError
@@ -129,6 +129,7 @@ class Recipe:
         accumulate_to: the batch that the run accumulates to, on any number of processes; None: it does not.
         lacks: hooks of :data:`NEEDED_HOOKS` that it does not name.
         measures: keys of what its validation measures; None where an evaluator does not say.
+        reads: folders that its loaders read, with every data root at its default place.
     """
 
     hash: str
@@ -144,6 +145,7 @@ class Recipe:
     accumulate_to: int | None = None
     lacks: tuple[str, ...] = ()
     measures: frozenset[str] | None = None
+    reads: tuple[str, ...] = ()
 
     def effective_batch(self, processes: int) -> int:
         """Images in one optimizer step over all processes, as ``mixedae.EffectiveBatchHook`` arranges it."""
@@ -178,6 +180,21 @@ def _measures(evaluator: Any) -> frozenset[str] | None:
         else:
             return None
     return frozenset(found)
+
+
+def _reads(node: Any) -> Iterator[str]:
+    """Folders of pictures of every dataset inside a config."""
+    if isinstance(node, list | tuple):
+        for item in node:
+            yield from _reads(item)
+    elif isinstance(node, dict):
+        if root := node.get("data_root"):
+            by_split = node.get("split") if str(node.get("type")).split(".")[-1] == "ImageNet" else ""
+            prefix = node.get("data_prefix") or by_split or ""
+            for folder in prefix.values() if isinstance(prefix, dict) else [prefix]:
+                yield str(PurePosixPath(root, folder))
+            return
+        yield from _reads(list(node.values()))
 
 
 @contextmanager
@@ -302,4 +319,5 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
         accumulate_to=scaling["base_batch_size"] if accumulates else None,
         lacks=_lacks(tree),
         measures=_measures(tree.get("val_evaluator")),
+        reads=tuple(dict.fromkeys(_reads([tree.get(f"{split}_dataloader") for split in ("train", "val")]))),
     )

@@ -1,12 +1,16 @@
 """The decoder of MixedAE and of MAE: DEC of section 3.1, arXiv 2303.17152; MAE, arXiv 2111.06377, section 3."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModule
 from mmpretrain.models import MAEPretrainDecoder
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
-from torch import Tensor
+from mmpretrain.models.utils import build_2d_sincos_position_embedding
+from torch import Tensor, nn
 
 from mixedae.errors import ConfigError
 from mixedae.models.vit import init_linear_layers
@@ -37,10 +41,36 @@ class MixedAEPretrainDecoder(MAEPretrainDecoder):
                 "decoder_depth=0 found; expected at least 1: a masked position sees its image by attention"
             )
         self.unmixed_cls = unmixed_cls
+        side = math.isqrt(self.num_patches)
+        self.grid = (side, side)
+
+    def place(self, grid: Sequence[int]) -> None:
+        """Take the encoder's grid of patches, whose sin-cos positions the decoder starts with.
+
+        Args:
+            grid: (rows, columns).
+
+        Raises:
+            ConfigError: it has another number of patches than the decoder.
+        """
+        rows, columns = grid
+        if rows * columns != self.num_patches:
+            raise ConfigError(
+                f"neck.num_patches={self.num_patches} found; the backbone has {rows} x {columns} = {rows * columns} "
+                "patches; make the two agree"
+            )
+        self.grid = (rows, columns)
 
     def init_weights(self) -> None:
         """Official MAE's initial weights: Xavier for every linear layer, sin-cos positions, N(0, 0.02) for [MASK]."""
-        super().init_weights()
+        rows, columns = self.grid
+        if rows == columns:
+            super().init_weights()
+        else:  # mmpretrain's takes a square for granted, and would give patches the positions of others
+            BaseModule.init_weights(self)
+            codes = build_2d_sincos_position_embedding((columns, rows), self.mask_token.shape[-1], cls_token=True)
+            self.decoder_pos_embed.data.copy_(codes)
+            nn.init.normal_(self.mask_token, std=0.02)
         init_linear_layers(self)
 
     def forward(self, tokens: Tensor, cls: Tensor | None = None, read: Tensor | None = None) -> Tensor:

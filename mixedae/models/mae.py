@@ -28,6 +28,7 @@ class MAE(MMPretrainMAE):
 
     def __init__(self, *args: Any, mask_ratio: float = 0.75, masking: str = "random", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.neck.place(self.backbone.patch_resolution)
         draw_mask(masking, 0, self.backbone.patch_resolution, mask_ratio)  # refuses what is impossible here
         self.mask_ratio, self.masking = mask_ratio, masking
 

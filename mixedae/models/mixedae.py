@@ -72,6 +72,8 @@ class MixedAE(BaseSelfSupervisor):
             raise ConfigError(f"mode={mode!r} found; expected one of {MODES}")
         if reconstruction != (self.neck is not None):
             raise ConfigError("reconstruction=True needs a neck (the decoder), reconstruction=False needs neck=None")
+        if self.neck is not None:
+            self.neck.place(self.backbone.patch_resolution)
         if not reconstruction and not self.head.contrastive_weight:
             raise ConfigError("no loss is left: reconstruction=False and contrastive_weight=0")
         self.group_size, self.mode, self.shares, self.reconstruction = group_size, mode, shares, reconstruction

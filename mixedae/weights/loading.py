@@ -40,7 +40,8 @@ class LoadReport:
         path: the checkpoint.
         format: its naming scheme, see :func:`mixedae.weights.to_backbone`.
         matched: tensors that were copied as they are.
-        resized: position embeddings that were interpolated, with both shapes.
+        resized: position embeddings that were interpolated, or a patch embedding averaged over channels, with both
+            shapes.
         allowed_missing: tensors of the model that the checkpoint lacks and the recipe allows to be new.
         unexpected: final norms and [CLS] token of the checkpoint that the model has no place for.
         dropped: tensors that are not backbone: decoder, head.
@@ -115,6 +116,7 @@ def load_backbone(
     allow_missing: Sequence[str] = (),
     prefix: str = "backbone.",
     map_location: str | torch.device = "cpu",
+    channels: str = "same",
 ) -> LoadReport:
     """Load pre-trained weights into a ViT or ResNet, all of them or none.
 
@@ -128,6 +130,8 @@ def load_backbone(
         allow_missing: patterns (fnmatch) of tensors that may be new, beyond ``ALLOW_MISSING``.
         prefix: where the checkpoint keeps its backbone, if it is of a whole model.
         map_location: the device to read to; the weights end up where the model is.
+        channels: ``average``: a patch embedding for other channels gives each of the model's their mean, scaled so that
+            a grey picture in all of them looks as before. ``same``: it is refused.
 
     Returns:
         The report.
@@ -151,6 +155,16 @@ def load_backbone(
         if embed is not source["pos_embed"]:
             resized["pos_embed"] = (tuple(source["pos_embed"].shape), tuple(embed.shape))
             new["pos_embed"] = embed
+    name = "patch_embed.projection.weight"
+    if name in source and name in target and source[name].shape[1] != target[name].shape[1]:
+        had, has = source[name].shape[1], target[name].shape[1]
+        if channels != "average":
+            raise WeightsError(
+                f"checkpoint {path} is for pictures of {had} channels, the model takes {has}; give its own "
+                "model.backbone.in_channels, or let them be averaged (init_cfg.channels=average)"
+            )
+        new[name] = source[name].mean(1, keepdim=True).repeat(1, has, 1, 1) * (had / has)
+        resized[name] = (tuple(source[name].shape), tuple(new[name].shape))
     may_be_new: tuple[str, ...] = ALLOW_MISSING_RESNET if is_resnet else ALLOW_MISSING
     without_use: tuple[str, ...] = () if is_resnet else ALLOW_UNUSED
     if not getattr(backbone, "with_cls_token", True):

@@ -6,7 +6,7 @@ from mmengine.logging import MMLogger
 from mmengine.model import update_init_info
 from torch import nn
 
-from mixedae.errors import WeightsError
+from mixedae.errors import ConfigError, WeightsError
 from mixedae.registry import WEIGHT_INITIALIZERS
 from mixedae.weights.loading import load_backbone
 
@@ -26,6 +26,10 @@ class PretrainedViT:
         prefix: where the checkpoint keeps its backbone, if it is of a whole model.
         allow_missing: patterns of tensors that may be new, beyond the recipe's usual ones.
         map_location: the device to read to.
+        channels: ``same``, or ``average`` for a model that takes other channels than the checkpoint's.
+
+    Raises:
+        ConfigError: another word for the channels.
     """
 
     def __init__(
@@ -34,9 +38,12 @@ class PretrainedViT:
         prefix: str = "backbone.",
         allow_missing: Sequence[str] = (),
         map_location: str = "cpu",
+        channels: str = "same",
     ) -> None:
+        if channels not in ("same", "average"):
+            raise ConfigError(f"init_cfg.channels={channels!r} found; expected 'same' or 'average'")
         self.checkpoint, self.prefix = checkpoint, prefix or ""
-        self.allow_missing, self.map_location = tuple(allow_missing), map_location
+        self.allow_missing, self.map_location, self.channels = tuple(allow_missing), map_location, channels
 
     @staticmethod
     def not_given() -> WeightsError:
@@ -61,7 +68,9 @@ class PretrainedViT:
         if self.checkpoint == "random":
             logger.info("backbone weights: random initialisation, as asked for", extra={"notice": True})
             return
-        report = load_backbone(module, self.checkpoint, self.allow_missing, self.prefix, self.map_location)
+        report = load_backbone(
+            module, self.checkpoint, self.allow_missing, self.prefix, self.map_location, self.channels
+        )
         module.load_report = report  # type: ignore[assignment]  # nn.Module types its attributes as tensors and modules
         logger.info(str(report), extra={"notice": True})  # a notice is shown on a quiet console too
         if hasattr(module, "_params_init_info"):

@@ -13,7 +13,7 @@ from mixedae.datasets.listing import check_suffixes, subfolders
 from mixedae.datasets.reading import LoadPicture, read_rgb, rgb
 from mixedae.datasets.transforms import read_tensor
 from mixedae.datasets.verify.decoding import size_of
-from mixedae.errors import DataError
+from mixedae.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(0)
 
@@ -110,3 +110,19 @@ def test_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "cat").symlink_to(real)
     assert class_folders(tmp_path / "train") == ["cat"]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "P"])
+def test_one_and_four_channels(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "a.tif"
+    image = Image.fromarray(gradient()).convert(mode)
+    image.save(path)
+    grey = LoadPicture(channels=1)({"img_path": str(path)})["img"]
+    assert grey.shape == (6, 9) and np.array_equal(grey, np.asarray(image.convert("RGB").convert("L")))
+    if mode in ("RGBA", "CMYK"):
+        assert np.array_equal(LoadPicture(channels=4)({"img_path": str(path)})["img"], np.asarray(image))
+    else:
+        with pytest.raises(DataError, match=f"has mode {mode}; expected four channels"):
+            LoadPicture(channels=4)({"img_path": str(path)})
+    with pytest.raises(ConfigError, match="channels=2 found"):
+        LoadPicture(channels=2)

@@ -98,3 +98,22 @@ def test_wrong_sizes_are_named(make):
         make("MAE", mask_ratio=1.0)
     with pytest.raises(ImageSizeError, match="18 x 16"):
         make("MAE").loss(torch.zeros(4, 3, 18, 16))
+
+
+@pytest.mark.parametrize("kind", ["MAE", "MixedAE"])
+@pytest.mark.parametrize("size", [(8, 32), (16, 24), (24, 8)])
+def test_pictures_that_are_not_square_have_their_own_positions(make, kind, size):
+    """Encoder and decoder code row and column of each patch; 2 x 8 patches are as many as 4 x 4, and are not 4 x 4."""
+    rows, columns = size[0] // 4, size[1] // 4
+    model = make(kind, backbone={"img_size": size}, neck={"num_patches": rows * columns})
+    for embed in (model.backbone.pos_embed, model.neck.decoder_pos_embed):
+        width = embed.shape[-1] // 4
+        omega = 10000.0 ** -(torch.arange(width) / width)
+        for place in range(rows * columns):
+            row, column = divmod(place, columns)
+            angles = [part for value in (row, column) for part in ((value * omega).sin(), (value * omega).cos())]
+            torch.testing.assert_close(embed[0, 1 + place], torch.cat(angles))
+    loss = model.loss(torch.randn(4, 3, *size))
+    assert all(torch.isfinite(value) for value in loss.values())
+    with pytest.raises(ConfigError, match=r"neck\.num_patches="):
+        model.neck.place((rows, columns + 1))

@@ -101,7 +101,7 @@ def test_any_missing_or_changed_tensor_is_named_and_nothing_is_loaded(
         ({"embed_dims": 64}, {}, r"cls_token \(1, 1, 32\) for \(1, 1, 64\).*width 32.*width 64"),
         ({"feedforward_channels": 64}, {}, "9 of another shape: layers.0.ffn.layers.0.0.weight"),
         ({}, {"patch_size": 4}, "1 of another shape: patch_embed.projection.weight.*patches of 8x8.*patches of 4x4"),
-        ({}, {"in_channels": 1}, r"projection.weight \(32, 3, 8, 8\) for \(32, 1, 8, 8\)"),
+        ({}, {"in_channels": 1}, "is for pictures of 3 channels, the model takes 1"),
     ],
 )
 def test_other_depth_width_and_patch_size_are_refused(tmp_path: Path, arch: dict, kwargs: dict, message: str) -> None:
@@ -233,3 +233,18 @@ def test_whole_models_load_exactly(tmp_path: Path) -> None:
     ):
         with pytest.raises(WeightsError, match=message):
             load_model(other, tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("has", [1, 4])
+def test_other_channels_are_refused_or_averaged(has: int, tmp_path: Path) -> None:
+    """A picture that is grey gives the same tokens through any number of equal channels."""
+    source, model = mm_vit(), mm_vit(seed=1, in_channels=has)
+    path = save(tmp_path / "x.pth", source.state_dict())
+    with pytest.raises(WeightsError, match=f"is for pictures of 3 channels, the model takes {has}"):
+        load_backbone(model, path)
+    report = load_backbone(model, path, channels="average")
+    assert report.resized == {"patch_embed.projection.weight": ((32, 3, 8, 8), (32, has, 8, 8))}
+    grey = torch.randn(2, 1, 32, 32)
+    with torch.no_grad():
+        expected = source(grey.expand(-1, 3, -1, -1))[0]
+        torch.testing.assert_close(model(grey.expand(-1, has, -1, -1))[0], expected, rtol=1e-4, atol=1e-4)

@@ -6,6 +6,7 @@ python tools/perf.py profile --batch 8 --threads 1
 python tools/perf.py attention --tokens 197 --dtype bfloat16
 python tools/perf.py loader --data data/imagenet/train
 python tools/perf.py startup
+python tools/perf.py training --threads 1 --rounds 5
 """
 
 import argparse
@@ -55,6 +56,7 @@ def parse_args() -> argparse.Namespace:
     loader.add_argument("--images", type=int, default=200, help="images per round (default: 200)")
     loader.add_argument("--size", type=int, default=224, help="side of a crop in pixels (default: 224)")
     commands.add_parser("startup", parents=[common], help="processes to their first output, training to iteration 1")
+    commands.add_parser("training", parents=[common], help="an epoch of the mini recipe against mmengine's bare Runner")
     return parser.parse_args()
 
 
@@ -93,6 +95,10 @@ def main() -> int:
         from mixedae.perf.loader import measure_loaders
 
         rows = measure_loaders(args.data, args.images, args.rounds, args.size)
+    elif args.command == "training":
+        from mixedae.perf.training import measure_training
+
+        rows = measure_training(args.rounds, device)
     else:
         from mixedae.perf.startup import measure_startup
 

@@ -44,6 +44,7 @@ class Plan:
         provenance: code, packages, hardware.
         resumed: whether it goes on from an earlier attempt's checkpoint.
         begun_by: the code and machine of that attempt.
+        trains: False for an evaluation of frozen features, which takes no training step.
     """
 
     suite: str
@@ -58,6 +59,7 @@ class Plan:
     provenance: Provenance
     resumed: bool = False
     begun_by: Provenance | None = None
+    trains: bool = True
 
     def conclude(self, status: int, started: datetime, seconds: float) -> Result:
         """The result of an ended process; if anything is wrong with it, a failed result with the reason.
@@ -112,7 +114,7 @@ class Plan:
         ):
             if planned != actual:
                 raise ResultsError(f"the run's {what} was {actual}, the recipe's is {planned}")
-        if record.iterations < 1:
+        if self.trains and record.iterations < 1:
             raise ResultsError(
                 "the run made no training step: fewer pictures than one batch, and the loader drops the rest?"
             )
@@ -174,6 +176,7 @@ def plan_of(survey: Survey, trainer: Sequence[str], cell: Cell, provenance: Prov
     workspace, identity, variant = survey.workspace, survey.identity(cell), survey.variant(cell)
     if identity is None:
         raise ResultsError(f"what {cell.name} needs changed meanwhile; start the suite again")
+    recipe = survey.recipe(cell)
     return Plan(
         suite=workspace.suite.name,
         cell=cell,
@@ -183,8 +186,9 @@ def plan_of(survey: Survey, trainer: Sequence[str], cell: Cell, provenance: Prov
         command=command_of(survey, trainer, cell),
         config=variant.config,
         overlays=variant.overlays,
-        options=survey.recipe(cell).options,
+        options=recipe.options,
         provenance=provenance,
+        trains=recipe.epochs is not None or recipe.iterations is not None,
     )
 
 

@@ -168,6 +168,29 @@ def check_coco(dataset: Mapping[str, Any], file: Path, folder: Path, split: str,
     return len(images)
 
 
+def tell_native_size(train: Mapping[str, Any], val: Mapping[str, Any]) -> None:
+    """Say where pictures are trained at their own size and tested at another: a recipe for small pictures, inherited.
+
+    Args:
+        train: the config of the training pictures, in COCO's format.
+        val: that of the pictures to test on.
+    """
+    if any(word in str(step.get("type")) for step in train.get("pipeline") or () for word in ("Resize", "Crop", "Pad")):
+        return
+    scale = next((step.get("scale") for step in val.get("pipeline") or () if step.get("type") == "Resize"), None)
+    file = Path(train.get("data_root") or "") / (train.get("ann_file") or "")
+    if scale is None or isinstance(scale, int) or not file.is_file():
+        return
+    images = json.loads(file.read_text(encoding="utf-8"))["images"]
+    longest = max((max(image.get("width", 0), image.get("height", 0)) for image in images), default=0)
+    if longest > max(scale):
+        tell(
+            f"train_dataloader has no Resize: pictures of up to {longest} pixels are trained at their own size, and "
+            f"tested at {scale[0]} x {scale[1]}. Give the training pipeline a Resize, as that of "
+            "mm_configs/own/detection.py"
+        )
+
+
 def _reads_masks(dataset: Mapping[str, Any]) -> bool:
     return any(step.get("with_mask") for step in dataset.get("pipeline") or ())
 

@@ -9,7 +9,7 @@ from mixedae.datasets.held_out import part_config
 from mixedae.datasets.listing import OWN_SUFFIXES, PICTURE_SUFFIXES, files_under, pictures_under
 from mixedae.datasets.pictures import list_pictures
 from mixedae.datasets.verify.layouts import class_folders, pictures_with_masks
-from mixedae.engine.preflight.annotations import ADE20K_CLASSES, check_coco, check_masks
+from mixedae.engine.preflight.annotations import ADE20K_CLASSES, check_coco, check_masks, tell_native_size
 from mixedae.errors import DataError
 
 CLASS_FOLDERS = ("CustomDataset", "ImageNet", "ImageNet21k", "PicturesInMemory")
@@ -53,6 +53,13 @@ def check_datasets(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
                 )
         if split == "train" and loader and loader.get("drop_last"):
             _check_one_batch(loader)
+    coco = [
+        next((each for each in leaf_datasets(loader["dataset"]) if str(each.get("type")).endswith("CocoDataset")), None)
+        for loader in (cfg.get("train_dataloader"), cfg.get("val_dataloader"))
+        if loader
+    ]
+    if "train" in splits and len(coco) == 2 and coco[0] and coco[1]:
+        tell_native_size(coco[0], coco[1])
     if {"train", "val"} <= classes.keys() and classes["train"] != classes["val"]:
         only = sorted(set(classes["train"]) ^ set(classes["val"]))
         raise DataError(

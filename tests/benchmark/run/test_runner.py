@@ -103,6 +103,14 @@ def test_a_run_that_contradicts_its_plan_fails(tmp_path: Path, fake: dict[str, o
     assert reason in runner.views[Cell("random", "cls", 0)].reason
 
 
+def test_frozen_features_take_no_training_step(tmp_path: Path) -> None:
+    suite = FakeSuite(tmp_path)
+    suite.write_config("cls", iterations=0)
+    (tmp_path / "cls.py").open("a").write("train_cfg = dict(type='mixedae.KNNProbeLoop')\n")
+    assert suite.run(only="random/cls")[0] == 0
+    assert suite.comparison().rows[0].entries[0].values
+
+
 def test_nothing_detected_is_zero_and_another_count_of_images_is_noted(tmp_path: Path) -> None:
     suite = FakeSuite(tmp_path)
     suite.write_config("det", metrics={})

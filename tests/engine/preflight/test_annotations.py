@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mixedae.datasets.coco import CocoDataset, CocoMetric
-from mixedae.engine.preflight.annotations import check_coco, check_masks, spread
+from mixedae.engine.preflight.annotations import check_coco, check_masks, spread, tell_native_size
 from mixedae.engine.preflight.config import check_evaluators
 from mixedae.errors import ConfigError, DataError
 
@@ -138,3 +138,14 @@ def test_the_best_five_of_three_classes() -> None:
     with pytest.raises(ConfigError, match=r"val_evaluator\.topk=\(1, 5\) and model\.head\.num_classes=3"):
         check_evaluators(cfg)
     check_evaluators({**cfg, "model": {"head": {"num_classes": 5}}})
+
+
+@pytest.mark.parametrize(("resized", "size", "said"), [(False, 640, True), (False, 128, False), (True, 640, False)])
+def test_training_at_another_size_than_testing_is_said(
+    resized: bool, size: int, said: bool, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"images": [{"id": 1, "width": size, "height": 100}]}))
+    resize = [dict(type="Resize", scale=(128, 128), keep_ratio=True)]
+    train = dict(data_root=str(tmp_path), ann_file="a.json", pipeline=resize if resized else [dict(type="RandomFlip")])
+    tell_native_size(train, dict(pipeline=resize))
+    assert ("pictures of up to 640 pixels are trained at their own size" in capsys.readouterr().err) is said

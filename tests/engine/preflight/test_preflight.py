@@ -186,7 +186,10 @@ def test_mae_has_no_groups_and_infinite_samplers_no_last_batch() -> None:
         ({"type": "mixedae.ProgresHook"}, r"unknown type `mixedae\.ProgresHook`; did you mean `mixedae\.ProgressHook`"),
         ({"type": "mixedae.MixedAEViT", "drop_pth_rate": 0.1}, "did you mean `drop_path_rate`"),
         ({"type": "mixedae.MixedAE", "grup_size": 4}, "did you mean `group_size`"),
-        ({"type": "mixedae.PretrainedViT", "zzz": 1}, "known: allow_missing, checkpoint, map_location, prefix"),
+        (
+            {"type": "mixedae.PretrainedViT", "zzz": 1},
+            "known: allow_missing, channels, checkpoint, map_location, prefix",
+        ),
         ([{"a": {"type": "mixedae.PretrainedViT", "chekpoint": "x"}}], r"hook\[0\]\.a .*did you mean `checkpoint`"),
     ],
 )

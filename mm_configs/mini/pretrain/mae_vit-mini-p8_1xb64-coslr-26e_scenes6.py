@@ -1,0 +1,20 @@
+"""MAE, mini ViT, 64 x 64, on photographs of six kinds of landscape and street (8,741), 26 epochs.
+
+As many pictures seen as 24 of Imagenette.
+suites/photographs_scenes.yaml. Recipe and learning rate are those of the 3-epoch leaf for Tiny ImageNet.
+
+MIXEDAE_DATA_SCENES6=DIR python tools/train.py
+    mm_configs/mini/pretrain/mae_vit-mini-p8_1xb64-coslr-26e_scenes6.py
+"""
+
+_base_ = [
+    "../../_base_/models/mae_vit-mini-p8.py",
+    "../../_base_/schedules/pretrain_tiny_imagenet.py",
+    "../../_base_/pretrain_runtime.py",
+]
+
+max_epochs = 26
+train_cfg = dict(max_epochs=max_epochs)
+train_dataloader = dict(dataset=dict(data_root="{{$MIXEDAE_DATA_SCENES6:data/scenes6}}"))
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].update(end=max_epochs)

@@ -34,6 +34,8 @@ def parse_args() -> argparse.Namespace:
         if name == "export":
             command.add_argument("--to", required=True, choices=["timm", "mmpretrain"], help="mmpretrain: a bare ViT")
     for command in list(commands.choices.values()):
+        command.add_argument("--part", default="", help="of several sets of weights: teacher, student, ema, or a key")
+        command.add_argument("--ema", action="store_const", const="ema", dest="part", help="the averaged weights")
         command.add_argument("--prefix", default="backbone.", help="where a whole model keeps its ViT (backbone.)")
     features = commands.add_parser("features", help="write the features of all pictures in a folder")
     features.add_argument("checkpoint", help="any ViT that loads; a config beside it is run")
@@ -53,12 +55,13 @@ def run_inspect(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mixedae.weights import convert, outline, read_state_dict, to_backbone
+    from mixedae.weights import convert, outline, read_weights, to_backbone
 
-    tensors = read_state_dict(args.checkpoint)
+    weights = read_weights(args.checkpoint, part=args.part)
+    tensors = weights.tensors
     found = convert(tensors, "mmpretrain-backbone", args.prefix)
     backbone, _ = to_backbone(tensors, args.prefix)
-    print(f"{args.checkpoint}: {found.format}; ViT of {outline(backbone)}")
+    print(f"{args.checkpoint}: {found.format}{weights.note}; ViT of {outline(backbone)}")
     groups: defaultdict[tuple[str, str], list[torch.Tensor]] = defaultdict(list)
     for name, tensor in tensors.items():
         groups[
@@ -78,7 +81,7 @@ def run_convert(args: argparse.Namespace) -> None:
     from mixedae.weights import convert, read_state_dict, write_state_dict
 
     target = {None: "mmpretrain", "mmpretrain": "mmpretrain-backbone", "timm": "timm"}[getattr(args, "to", None)]
-    conversion = convert(read_state_dict(args.checkpoint), target, args.prefix)
+    conversion = convert(read_state_dict(args.checkpoint, part=args.part), target, args.prefix)
     write_state_dict(args.out, conversion.tensors)
     print(f"{args.out}: {conversion}")
 

@@ -12,7 +12,7 @@ from mixedae.weights.loading import (
     outline,
 )
 from mixedae.weights.pretrained import PretrainedResNet, PretrainedViT
-from mixedae.weights.reading import read_checkpoint, read_state_dict
+from mixedae.weights.reading import Weights, read_checkpoint, read_state_dict, read_weights
 
 __all__ = [
     "ALLOW_MISSING",
@@ -20,6 +20,7 @@ __all__ = [
     "LoadReport",
     "PretrainedResNet",
     "PretrainedViT",
+    "Weights",
     "convert",
     "fingerprint",
     "load_backbone",
@@ -29,6 +30,7 @@ __all__ = [
     "outline",
     "read_checkpoint",
     "read_state_dict",
+    "read_weights",
     "timm_to_mmpretrain",
     "to_backbone",
     "to_resnet",

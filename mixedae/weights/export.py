@@ -72,7 +72,6 @@ def convert(state_dict: Mapping[str, Tensor], target: str = "mmpretrain", prefix
     if target not in TARGETS:
         raise WeightsError(f"target {target!r} found; expected one of {', '.join(TARGETS)}")
     backbone, format_name = to_backbone(state_dict, prefix)
-    origin = {id(value): name for name, value in state_dict.items()}
     homeless = [name for name in backbone if target == "timm" and mmpretrain_to_timm(name) is None]
     if homeless:
         raise WeightsError(
@@ -84,7 +83,7 @@ def convert(state_dict: Mapping[str, Tensor], target: str = "mmpretrain", prefix
     for name, value in backbone.items():
         new = {"timm": mmpretrain_to_timm(name), "mmpretrain": prefix + name}.get(target) or name
         tensors[new] = value
-        names[origin[id(value)]] = new
+        names.update(dict.fromkeys(backbone.sources[name], new))
     for name, value in state_dict.items():
         if target != "mmpretrain-backbone" and (found := CLASSIFIER.match(name)):
             new = f"head.{found[2]}" if target == "timm" else f"head.fc.{found[2]}"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mixedae.errors import WeightsError
 from mixedae.weights.formats import RESNET_MARK, to_backbone, to_resnet
-from mixedae.weights.reading import read_state_dict
+from mixedae.weights.reading import read_state_dict, read_weights
 
 ALLOW_MISSING = ("ln2.*", "*.gamma1.*", "*.gamma2.*", "*gamma_[12]", "*relative_position_bias_table", "*.rel_pos_[hw]")
 """What no pre-training has and a transfer may add: MAE's new norm of averaged patch tokens (fc_norm; ``ln2`` in
@@ -117,6 +117,7 @@ def load_backbone(
     prefix: str = "backbone.",
     map_location: str | torch.device = "cpu",
     channels: str = "same",
+    part: str = "",
 ) -> LoadReport:
     """Load pre-trained weights into a ViT or ResNet, all of them or none.
 
@@ -132,6 +133,7 @@ def load_backbone(
         map_location: the device to read to; the weights end up where the model is.
         channels: ``average``: a patch embedding for other channels gives each of the model's their mean, scaled so that
             a grey picture in all of them looks as before. ``same``: it is refused.
+        part: of a file that holds several sets of weights, see :func:`mixedae.weights.reading.read_weights`.
 
     Returns:
         The report.
@@ -141,7 +143,8 @@ def load_backbone(
             model or only the file has, or weights that are not finite. The model is then unchanged.
     """
     backbone: Any = getattr(model, "backbone", model)
-    content = read_state_dict(path, map_location)
+    weights = read_weights(path, map_location, part)
+    content = weights.tensors
     target = backbone.state_dict()
     is_resnet = RESNET_MARK in target
     try:
@@ -189,20 +192,20 @@ def load_backbone(
         raise WeightsError(
             f"checkpoint {path} ({format_name}) does not fit the model. {_list(problems)}. The file has "
             f"{outline(new)}, the model has {outline(target)}; give a checkpoint with the model's layers, width and "
-            "patch size"
+            f"patch size{_hint(extra)}"
         )
     new = {name: new[name].to(target[name].dtype) for name in common}
     backbone.load_state_dict(new, strict=False)
     matched = tuple(name for name in common if name not in resized)
-    kept = {id(tensor) for tensor in source.values()}
+    kept = source.taken()
     report = LoadReport(
         path=str(path),
-        format=format_name,
+        format=format_name + weights.note,
         matched=matched,
         resized=resized,
         allowed_missing=allowed,
         unexpected=unused,
-        dropped=tuple(name for name, tensor in content.items() if id(tensor) not in kept),
+        dropped=tuple(name for name in content if name not in kept),
         fingerprint=fingerprint(new, matched),
         checkpoint_fingerprint=fingerprint(source),
     )
@@ -272,6 +275,17 @@ def _fit_pos_embed(embed: Tensor, has_cls: bool, backbone: Any, path: str | Path
             f"{shape[1] - extra}; expected a square grid, or exactly the model's"
         )
     return resize_pos_embed(embed, (side, side), grid, backbone.interpolate_mode, extra)
+
+
+def _hint(extra: Sequence[str]) -> str:
+    """What a model lacks, where the file's further tensors show it."""
+    wanted = {
+        "gamma": "LayerScale: model.backbone.layer_scale_init_value=1",
+        "relative_position_bias_table": "relative positions: model.backbone.relative_position=table",
+        "rel_pos_h": "relative positions of each axis: model.backbone.relative_position=decomposed",
+    }
+    words = [text for mark, text in wanted.items() if any(mark in name for name in extra)]
+    return f"; the file has {' and '.join(words)}" if words else ""
 
 
 def _list(problems: Mapping[str, Sequence[str]]) -> str:

@@ -27,6 +27,7 @@ class PretrainedViT:
         allow_missing: patterns of tensors that may be new, beyond the recipe's usual ones.
         map_location: the device to read to.
         channels: ``same``, or ``average`` for a model that takes other channels than the checkpoint's.
+        part: ``ema``, ``teacher``, ``student`` or another name in a file that holds several sets of weights.
 
     Raises:
         ConfigError: another word for the channels.
@@ -39,11 +40,13 @@ class PretrainedViT:
         allow_missing: Sequence[str] = (),
         map_location: str = "cpu",
         channels: str = "same",
+        part: str = "",
     ) -> None:
         if channels not in ("same", "average"):
             raise ConfigError(f"init_cfg.channels={channels!r} found; expected 'same' or 'average'")
         self.checkpoint, self.prefix = checkpoint, prefix or ""
-        self.allow_missing, self.map_location, self.channels = tuple(allow_missing), map_location, channels
+        self.allow_missing, self.map_location = tuple(allow_missing), map_location
+        self.channels, self.part = channels, part
 
     @staticmethod
     def not_given() -> WeightsError:
@@ -68,9 +71,8 @@ class PretrainedViT:
         if self.checkpoint == "random":
             logger.info("backbone weights: random initialisation, as asked for", extra={"notice": True})
             return
-        report = load_backbone(
-            module, self.checkpoint, self.allow_missing, self.prefix, self.map_location, self.channels
-        )
+        options = (self.allow_missing, self.prefix, self.map_location, self.channels, self.part)
+        report = load_backbone(module, self.checkpoint, *options)
         module.load_report = report  # type: ignore[assignment]  # nn.Module types its attributes as tensors and modules
         logger.info(str(report), extra={"notice": True})  # a notice is shown on a quiet console too
         if hasattr(module, "_params_init_info"):

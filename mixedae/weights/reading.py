@@ -6,9 +6,11 @@ wants weights gets an inert stand-in for these classes, so that none of their co
 and arrays as they are, and a log history that is built from them. There is no fallback to an unsafe load.
 """
 
+import json
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,14 @@ from mixedae.errors import WeightsError
 
 WRAPPERS = ("state_dict", "model")
 """Keys under which checkpoints keep their weights: OpenMMLab's and timm's, then official MAE's."""
+
+AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict", "ema")
+"""Keys of weights that were averaged over the training, beside the last ones: timm's, DeiT's, mmengine's."""
+
+PAIRS = ("teacher", "student")
+"""Keys of self-distillation: DINO's and iBOT's. Both papers evaluate the teacher."""
+
+INDEX = ".safetensors.index.json"
 
 ZIP_MAGIC = b"PK\x03\x04"
 
@@ -86,7 +96,51 @@ def _kept_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]
     return [*kept, np.ndarray, np.dtype, *kinds]  # no arrays of objects
 
 
-def read_state_dict(path: str | Path, map_location: str | torch.device = "cpu") -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Weights:
+    """One set of weights of a file.
+
+    Attributes:
+        tensors: by name, without DistributedDataParallel's ``module.`` and torch.compile's ``_orig_mod.``.
+        note: which set it is and which others the file has, in words; empty if it has one.
+    """
+
+    tensors: dict[str, Tensor]
+    note: str
+
+
+def read_weights(path: str | Path, map_location: str | torch.device = "cpu", part: str = "") -> Weights:
+    """:func:`read_state_dict` of a file that may hold several sets of weights.
+
+    Args:
+        path: a local file; also the index of sharded safetensors (``*.safetensors.index.json``).
+        map_location: the device of the tensors.
+        part: which set: a key of the file, or ``ema`` for the averaged ones. By default ``state_dict`` or ``model``,
+            else ``teacher``.
+
+    Raises:
+        WeightsError: see :func:`read_state_dict`; or there is no such part.
+    """
+    path = local_file(path)
+    content = _read(path, map_location, [(_Ignored, name) for name in IGNORED_GLOBALS])
+    keys = (*WRAPPERS, *PAIRS, *AVERAGED)
+    there = [key for key in keys if isinstance(content, Mapping) and _is_set(content.get(key))]
+    chosen = part or next(iter(there), "")
+    if part == "ema":
+        chosen = next((key for key in AVERAGED if key in there), part)
+    if part and not (isinstance(content, Mapping) and _is_set(content.get(chosen))):
+        raise WeightsError(f"checkpoint {path} has no part {part!r}; it has {', '.join(there) or 'one set of weights'}")
+    tensors = _unwrap(content[chosen] if chosen else content, path)
+    others = [key for key in there if key != chosen]
+    note = f" [{chosen} is read, {' and '.join(others)} not]" if others else ""
+    return Weights(tensors, note)
+
+
+def _is_set(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(each, Tensor) for each in value.values())
+
+
+def read_state_dict(path: str | Path, map_location: str | torch.device = "cpu", part: str = "") -> dict[str, Tensor]:
     """Read the weights of a checkpoint: ``.pth`` (zip or legacy) or ``.safetensors``, recognised by its content.
 
     The checksum of every record of a zip file is verified, so that a flipped byte is found. safetensors and PyTorch's
@@ -95,6 +149,7 @@ def read_state_dict(path: str | Path, map_location: str | torch.device = "cpu") 
     Args:
         path: a local file.
         map_location: the device of the tensors.
+        part: see :func:`read_weights`.
 
     Returns:
         Names and tensors, unwrapped from ``state_dict`` or ``model`` and without DistributedDataParallel's ``module.``.
@@ -102,8 +157,7 @@ def read_state_dict(path: str | Path, map_location: str | torch.device = "cpu") 
     Raises:
         WeightsError: absent, empty, truncated, damaged or unsafe file, or one without weights.
     """
-    path = local_file(path)
-    return _unwrap(_read(path, map_location, [(_Ignored, name) for name in IGNORED_GLOBALS]), path)
+    return read_weights(path, map_location, part).tensors
 
 
 def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") -> dict[str, Any]:
@@ -163,6 +217,8 @@ def _read(path: Path, map_location: str | torch.device, allowed: Sequence[Any]) 
     if not head:
         raise WeightsError(f"checkpoint {path} is empty (0 bytes): writing it was interrupted; use an earlier one")
     is_zip = head.startswith(ZIP_MAGIC)
+    if path.name.endswith(INDEX):
+        return _read_sharded(path, map_location)
     if not is_zip and head[8:9] == b"{":  # safetensors: the header's length in 8 bytes, then JSON
         return _read_safetensors(path, map_location)
     if is_zip:
@@ -178,6 +234,28 @@ def _read_safetensors(path: Path, map_location: str | torch.device) -> Any:
         return load_file(path, device=str(map_location))
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise _damaged(path, error) from error
+
+
+def _read_sharded(path: Path, map_location: str | torch.device) -> dict[str, Tensor]:
+    """All files that an index names; each tensor comes from the file that the index says."""
+    try:
+        places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        files = sorted(set(places.values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
+    tensors: dict[str, Tensor] = {}
+    for name in files:
+        if Path(name).name != name or not (path.parent / name).is_file():
+            raise WeightsError(
+                f"{path} names the file {name}, which is not beside it; copy all files of the checkpoint"
+            )
+        found = _read_safetensors(path.parent / name, map_location)
+        tensors.update({key: value for key, value in found.items() if places.get(key) == name})
+    if missing := sorted(set(places) - set(tensors)):
+        raise WeightsError(
+            f"{path} names {missing[0]} ({len(missing)} such), which none of its files has; copy it again"
+        )
+    return tensors
 
 
 def _check_zip(path: Path) -> None:
@@ -230,8 +308,9 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
             f"({', '.join(others[:5])}); expected names and tensors, bare or under {' or '.join(WRAPPERS)}"
         )
     state_dict = dict(content)
-    if all(name.startswith("module.") for name in state_dict):
-        state_dict = {name.removeprefix("module."): value for name, value in state_dict.items()}
+    for start in ("module.", "_orig_mod.", "module."):  # either may be around the other
+        if all(name.startswith(start) for name in state_dict):
+            state_dict = {name.removeprefix(start): value for name, value in state_dict.items()}
     return state_dict
 
 

@@ -1,0 +1,66 @@
+"""What a checkpoint format is: keys that mark it, and a function that gives its tensors mmpretrain's names."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+class Found(dict[str, Tensor]):
+    """Tensors of a backbone by mmpretrain's names, which remember what they were made of.
+
+    Attributes:
+        sources: name to the names in the file; a name that is not there was the same in the file.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]] = ()) -> None:
+        super().__init__(tensors)
+        self.sources: dict[str, tuple[str, ...]] = {}
+
+    def put(self, name: str, tensor: Tensor, *sources: str) -> None:
+        """Add a tensor.
+
+        Args:
+            name: mmpretrain's.
+            tensor: its value.
+            *sources: names in the file.
+        """
+        self[name] = tensor
+        self.sources[name] = sources
+
+    def taken(self, prefix: str = "") -> set[str]:
+        """Names in the file of all that was used.
+
+        Args:
+            prefix: that every name in the file has.
+        """
+        return {prefix + source for name in self for source in self.sources.get(name, (name,))}
+
+
+@dataclass(frozen=True)
+class Format:
+    """A layout of ViT checkpoints.
+
+    Attributes:
+        name: what reports call it.
+        mark: some key, from its beginning, matches this in every file of the format.
+        unless: and no key matches this.
+        convert: from the file's tensors, without prefix, to mmpretrain's names, and the format's name in full.
+        source: where the names come from.
+    """
+
+    name: str
+    mark: re.Pattern[str]
+    convert: Callable[[Mapping[str, Tensor]], tuple[Found, str]]
+    source: str
+    unless: re.Pattern[str] | None = None
+
+    def claims(self, names: Iterable[str]) -> bool:
+        """Whether a file is of this format.
+
+        Args:
+            names: of its tensors, without prefix.
+        """
+        names = list(names)
+        return any(map(self.mark.match, names)) and not (self.unless and any(map(self.unless.match, names)))

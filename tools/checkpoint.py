@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Look into a ViT checkpoint, or give it another library's names.
 
-These are recognised by their keys: models and backbones of this project and of mmpretrain, facebookresearch/mae's
-(pre-trained and fine-tuned), timm's ViT; as .pth or .safetensors. Weights are read as data: nothing in a file is
+These are recognised by their keys: models and backbones of this project and of mmpretrain, MAE, timm, DINO, iBOT,
+MoCo v3, BEiT, DeiT and Hugging Face (docs/transfer.md lists them); as .pth or .safetensors. Weights are read as data: nothing in a file is
 executed.
 
 python tools/checkpoint.py inspect mae_pretrain_vit_base.pth

@@ -91,7 +91,10 @@ def test_what_does_not_compare_is_refused(patches: torch.Tensor) -> None:
         ({"a": build("MAE", masking="grid"), "b": mixed}, "grid masks"),
         ({"a": mae, "b": build("MixedAE", shares=(0.4, 0.2, 0.2, 0.2))}, "shares"),
         ({"a": mae, "b": build("MixedAE", head=dict(norm_pix=False))}, "norm_pix"),
-        ({"a": mae, "b": build("MixedAE", backbone=dict(img_size=16, patch_size=8))}, "image and patches"),
+        (
+            {"a": mae, "b": build("MixedAE", backbone=dict(img_size=16, patch_size=8), neck=dict(num_patches=4))},
+            "image and patches",
+        ),
         ({"a": mae, "b": build("MixedAE", reconstruction=False)}, "no decoder"),
     ):
         with pytest.raises(ConfigError, match=words):

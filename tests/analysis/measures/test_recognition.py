@@ -22,7 +22,8 @@ def test_the_oracle_recognises_everything(cls_in_pool: bool) -> None:
 def test_attention_that_knows_nothing_is_at_chance() -> None:
     """Without segments and with noise for pixels, initial weights choose by position, and sources do not follow it."""
     torch.manual_seed(2)
-    model = build("MixedAE", backbone=dict(img_size=32, cls_in_pool=False), segment_embedding="none")
+    encoder = dict(img_size=32, cls_in_pool=False)
+    model = build("MixedAE", backbone=encoder, neck=dict(num_patches=64), segment_embedding="none")
     accuracy, chance = recognition(model, torch.randn(256, 3, 32, 32))
     assert chance == pytest.approx(15 / 63)
     assert abs(accuracy.mean() - chance) < 0.02

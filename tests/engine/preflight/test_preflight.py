@@ -188,7 +188,7 @@ def test_mae_has_no_groups_and_infinite_samplers_no_last_batch() -> None:
         ({"type": "mixedae.MixedAE", "grup_size": 4}, "did you mean `group_size`"),
         (
             {"type": "mixedae.PretrainedViT", "zzz": 1},
-            "known: allow_missing, channels, checkpoint, map_location, prefix",
+            "known: allow_missing, channels, checkpoint, map_location, part, prefix",
         ),
         ([{"a": {"type": "mixedae.PretrainedViT", "chekpoint": "x"}}], r"hook\[0\]\.a .*did you mean `checkpoint`"),
     ],

@@ -2,8 +2,8 @@
 """Look into a ViT checkpoint, or give it another library's names.
 
 These are recognised by their keys: models and backbones of this project and of mmpretrain, MAE, timm, DINO, iBOT,
-MoCo v3, BEiT, DeiT and Hugging Face (docs/transfer.md lists them); as .pth or .safetensors. Weights are read as data: nothing in a file is
-executed.
+MoCo v3, BEiT, DeiT and Hugging Face (docs/transfer.md lists them); as .pth or .safetensors. Weights are read as data:
+nothing in a file is executed.
 
 python tools/checkpoint.py inspect mae_pretrain_vit_base.pth
 python tools/checkpoint.py convert mae_pretrain_vit_base.pth mae_backbone.pth

@@ -38,11 +38,12 @@ def parse_args() -> argparse.Namespace:
         command.add_argument("--ema", action="store_const", const="ema", dest="part", help="the averaged weights")
         command.add_argument("--prefix", default="backbone.", help="where a whole model keeps its ViT (backbone.)")
     features = commands.add_parser("features", help="write the features of all pictures in a folder")
-    features.add_argument("checkpoint", help="any ViT that loads; a config beside it is run")
+    features.add_argument("checkpoint", help="any ViT that loads")
     features.add_argument("pictures", type=Path, help="a folder, a list (.txt) or one picture")
     features.add_argument("out", type=Path, help="file to write, .npz or .safetensors: `features` and `images`")
     features.add_argument("--pool", choices=["mean", "cls", "tokens"], default="mean", help="of the patches (mean)")
     features.add_argument("--size", type=int, help="side of the centre crop in pixels (default: the checkpoint's)")
+    features.add_argument("--config", type=Path, help="of the run (default: the one in the run's folder); it is code")
     features.add_argument("--batch-size", type=int, default=32, help="pictures at a time (32)")
     return parser.parse_args()
 
@@ -92,7 +93,7 @@ def run_features(args: argparse.Namespace) -> None:
         raise DataError(f"{args.pictures} does not exist; expected a folder, a list (.txt) or one picture")
     from mixedae.analysis.features import write_features
 
-    done = write_features(args.checkpoint, args.pictures, args.out, args.pool, args.size, args.batch_size)
+    done = write_features(args.checkpoint, args.pictures, args.out, args.pool, args.size, args.batch_size, args.config)
     how = f"{len(done.images) / done.seconds:.1f} pictures/s" if done.seconds else "from the cache"
     shape = " x ".join(map(str, done.features.shape))
     print(f"{args.out}: {shape} ({args.pool}, float32), {how}")

@@ -19,12 +19,16 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mixedae.analysis.checkpoints import load_encoder, parse_entries
+from mixedae.analysis.checkpoints import Entry, load_encoder, parse_entries
 from mixedae.datasets.pictures import Pictures
 from mixedae.engine.probes.features import FOLDER, POOLS, describe, features_of, read, write
-from mixedae.errors import ConfigError
+from mixedae.errors import ConfigError, ImageSizeError
 from mixedae.files import replacing
+from mixedae.models.vit import patch_size
+from mixedae.weights.reading import local_file
 
+OF_A_RUN = ("last_checkpoint", "run_record.json", "progress.json")
+"""What marks the folder of a run, whose config is taken. A script beside a downloaded file is not executed."""
 SUFFIXES = (".npz", ".safetensors")
 CROP = 0.875
 """The side of the crop, as a share of the short side that a picture is resized to: 224 of 256."""
@@ -46,7 +50,13 @@ class Written:
 
 
 def write_features(
-    checkpoint: str, pictures: Path, out: Path, pool: str = "mean", size: int | None = None, batch_size: int = 32
+    checkpoint: str | Path,
+    pictures: Path,
+    out: Path,
+    pool: str = "mean",
+    size: int | None = None,
+    batch_size: int = 32,
+    config: Path | None = None,
 ) -> Written:
     """Compute features with the plain ViT of a checkpoint, in its evaluation mode, and write them.
 
@@ -56,12 +66,14 @@ def write_features(
     the features depend on.
 
     Args:
-        checkpoint: a file, as ``tools/analyze.py`` takes it.
+        checkpoint: any ViT that loads.
         pictures: a folder, read at any depth; a list (``.txt``); or one picture.
         out: the file, by its suffix.
         pool: one of :data:`mixedae.engine.probes.features.POOLS`. ``mean`` is cached as the probes' features are.
         size: side of the crop in pixels, default the checkpoint's; positions are interpolated for another one.
         batch_size: pictures at a time.
+        config: of the run that wrote the checkpoint, which says its number of heads. Default: the one in the run's
+            folder; without a run the heads are those of the usual ViT of this width.
 
     Raises:
         ConfigError: another suffix or pool, or a ViT without the [CLS] token that is asked for.
@@ -72,9 +84,15 @@ def write_features(
         raise ConfigError(f"{out}: suffix {out.suffix!r} found; expected {' or '.join(SUFFIXES)}")
     if pool not in POOLS:
         raise ConfigError(f"pool {pool!r} found; expected {', '.join(POOLS)}")
-    (entry,) = parse_entries([checkpoint])
+    path = local_file(checkpoint)
+    if config is None and any((path.parent / name).is_file() for name in OF_A_RUN):
+        (entry,) = parse_entries([str(path)])
+    else:
+        entry = Entry(path.name, path, config)
     loaded = load_encoder(entry, need_cls=pool == "cls")
-    side = size or loaded.model.img_size[0]
+    side, patch = size or loaded.model.img_size[0], patch_size(loaded.model)
+    if side % patch:
+        raise ImageSizeError(f"--size {side} found; patches of {patch} do not divide it. Give {side // patch * patch}")
     bicubic = dict(backend="pillow", interpolation="bicubic")
     pipeline: list[dict[str, Any]] = [
         dict(type="mixedae.LoadPicture"),

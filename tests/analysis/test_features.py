@@ -75,4 +75,13 @@ def test_bad_input(vit: MixedAEViT, tmp_path: Path) -> None:
     torch.save({"x": torch.ones(1)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError):
         write_features("other.pth", tmp_path / "pictures", tmp_path / "out.npz")
+    with pytest.raises(WeightsError, match="does not exist"):
+        write_features("absent.pth", tmp_path / "pictures", tmp_path / "out.npz")
+    with pytest.raises(ConfigError, match="patches of 8 do not divide it"):
+        write_features("vit.pth", tmp_path / "pictures", tmp_path / "out.npz", size=30)
     assert not (tmp_path / "out.npz").exists()
+
+
+def test_a_script_beside_a_download_is_not_run(vit: MixedAEViT, tmp_path: Path) -> None:
+    (tmp_path / "setup.py").write_text("raise SystemExit('this was run')")
+    assert write_features("vit.pth", tmp_path / "pictures", tmp_path / "out.npz").features.shape == (3, 192)

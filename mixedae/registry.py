@@ -89,7 +89,7 @@ def _child(name: str, parent: Registry, *locations: str) -> StrictRegistry:
 
 
 MODELS = _child("model", MMENGINE_MODELS, "mixedae.models")
-WEIGHT_INITIALIZERS = _child("weight initializer", MMENGINE_WEIGHT_INITIALIZERS, "mixedae.weights")
+WEIGHT_INITIALIZERS = _child("weight initializer", MMENGINE_WEIGHT_INITIALIZERS, "mixedae.weights.pretrained")
 HOOKS = _child("hook", MMENGINE_HOOKS, "mixedae.engine")
 RUNNERS = _child("runner", MMENGINE_RUNNERS, "mixedae.engine")
 LOOPS = _child("loop", MMENGINE_LOOPS, "mixedae.engine")

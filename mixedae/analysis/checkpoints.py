@@ -16,12 +16,10 @@ from mixedae.errors import ConfigError, WeightsError
 from mixedae.models import MAE, MixedAE, MixedAEViT
 from mixedae.registry import MODELS, accepted_keys
 from mixedae.weights import load_backbone, load_model, read_state_dict, to_backbone
+from mixedae.weights.vit import HEADS
 
 RANDOM = "random"
 """Given instead of a file: the first checkpoint's model with its initial weights, pre-trained for zero epochs."""
-
-HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
-"""Number of heads of the usual ViTs (Ti, S, B, L, H) by width, which a state dict does not tell."""
 
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 

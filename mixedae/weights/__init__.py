@@ -1,18 +1,26 @@
-"""State dicts: formats in, strict loading with a report."""
+"""State dicts: formats in, strict loading with a report. Names load when they are asked for; some need OpenMMLab."""
 
-from mixedae.weights.export import Conversion, convert, write_state_dict
-from mixedae.weights.formats import mmpretrain_to_timm, timm_to_mmpretrain, to_backbone, to_resnet
-from mixedae.weights.loading import (
-    ALLOW_MISSING,
-    LoadReport,
-    fingerprint,
-    load_backbone,
-    load_model,
-    load_whole,
-    outline,
-)
-from mixedae.weights.pretrained import PretrainedResNet, PretrainedViT
-from mixedae.weights.reading import Weights, read_checkpoint, read_state_dict, read_weights
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixedae.weights.export import Conversion, convert, write_state_dict
+    from mixedae.weights.fingerprints import fingerprint
+    from mixedae.weights.formats import mmpretrain_to_timm, timm_to_mmpretrain, to_backbone, to_resnet
+    from mixedae.weights.loading import ALLOW_MISSING, LoadReport, load_backbone, load_model, load_whole, outline
+    from mixedae.weights.pretrained import PretrainedResNet, PretrainedViT
+    from mixedae.weights.reading import Weights, read_checkpoint, read_state_dict, read_weights
+    from mixedae.weights.vit import load_vit
+
+PLACES = {
+    "export": ("Conversion", "convert", "write_state_dict"),
+    "fingerprints": ("fingerprint",),
+    "formats": ("mmpretrain_to_timm", "timm_to_mmpretrain", "to_backbone", "to_resnet"),
+    "loading": ("ALLOW_MISSING", "LoadReport", "load_backbone", "load_model", "load_whole", "outline"),
+    "pretrained": ("PretrainedResNet", "PretrainedViT"),
+    "reading": ("Weights", "read_checkpoint", "read_state_dict", "read_weights"),
+    "vit": ("load_vit",),
+}
 
 __all__ = [
     "ALLOW_MISSING",
@@ -25,6 +33,7 @@ __all__ = [
     "fingerprint",
     "load_backbone",
     "load_model",
+    "load_vit",
     "load_whole",
     "mmpretrain_to_timm",
     "outline",
@@ -36,3 +45,10 @@ __all__ = [
     "to_resnet",
     "write_state_dict",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in PLACES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__} has no attribute {name}")

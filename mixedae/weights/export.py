@@ -15,8 +15,8 @@ from torch import Tensor
 
 from mixedae.errors import WeightsError
 from mixedae.files import replacing
+from mixedae.weights.fingerprints import fingerprint
 from mixedae.weights.formats import mmpretrain_to_timm, to_backbone
-from mixedae.weights.loading import fingerprint
 
 TARGETS = ("mmpretrain", "mmpretrain-backbone", "timm")
 """``mmpretrain``: a classifier or pre-training model of mmpretrain's or this project's, backbone under ``backbone.``;

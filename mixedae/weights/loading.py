@@ -4,7 +4,6 @@ mmengine loads with ``strict=False``: a checkpoint of another model or of other 
 one warning. Here every tensor of the backbone must be found, except those on an allow-list that belongs to the recipe.
 """
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from mixedae.errors import WeightsError
+from mixedae.weights.fingerprints import fingerprint
 from mixedae.weights.formats import RESNET_MARK, to_backbone, to_resnet
 from mixedae.weights.reading import read_state_dict, read_weights
 
@@ -89,25 +89,6 @@ class LoadReport:
         if self.unexpected:
             lines.append(f"  in the file, without use in this model: {_some(self.unexpected)}")
         return "\n".join(lines)
-
-
-def fingerprint(source: nn.Module | Mapping[str, Tensor], names: Iterable[str] | None = None) -> str:
-    """SHA-256 over names, types, shapes and bytes of tensors, whatever their order and device.
-
-    Args:
-        source: a module or a state dict.
-        names: take these tensors only; default all.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    tensors = source.state_dict() if isinstance(source, nn.Module) else source
-    digest = hashlib.sha256()
-    for name in sorted(tensors if names is None else names):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def load_backbone(

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
 from mixedae.errors import WeightsError
@@ -70,7 +69,9 @@ class _History:
         self.arrays = state["_log_history"], state["_count_history"]
         self.max_length = state["max_length"]
 
-    def buffer(self) -> HistoryBuffer:
+    def buffer(self) -> Any:
+        from mmengine.logging import HistoryBuffer
+
         if not all(isinstance(array, np.ndarray) for array in self.arrays) or not isinstance(self.max_length, int):
             raise TypeError("a log history does not hold arrays of numbers")
         return HistoryBuffer(*self.arrays, self.max_length)

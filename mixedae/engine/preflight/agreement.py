@@ -54,7 +54,7 @@ def _classes(cfg: Any, model: Any) -> Iterator[Fact]:
     for key, head in heads.items():
         for place, one in _each(key, head):
             yield "classes", f"{place}.num_classes", one.get("num_classes")
-    if (model.get("head") or {}).get("num_classes"):  # labels as vectors, for mixup
+    if (model.get("train_cfg") or {}).get("augments"):  # labels become vectors for mixup; else the number is not read
         for key, part in (("data_preprocessor", cfg), ("model.data_preprocessor", model)):
             yield "classes", f"{key}.num_classes", (part.get("data_preprocessor") or {}).get("num_classes")
     if not any(head for head in heads.values()):

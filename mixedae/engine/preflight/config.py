@@ -30,13 +30,13 @@ def preflight(cfg: Any, splits: Sequence[str] = ("train", "val"), dry_run: bool 
         MixedAEError: ImageSizeError, GroupSizeError, DataError, WeightsError or ConfigError.
     """
     check_sizes(cfg)
-    check_agreement(cfg)
     check_schedule(cfg)
     check_retention(cfg)
     check_resume(cfg)
     if not dry_run and cfg.get("work_dir"):
         check_new(cfg, cfg["work_dir"])
     check_evaluators(cfg)
+    check_agreement(cfg)
     check_datasets(cfg, splits)
     check_checkpoints(cfg)
     check_known_keys(cfg)

@@ -19,6 +19,7 @@ WHERE = (
     "Roots come from the environment: MIXEDAE_DATA_MINI, _IMAGENET, _ADE20K, _COCO, _CAMVID (bench.py: --data "
     "NAME=DIR); `python tools/data.py mini` writes the mini benchmark. Pre-training on a folder of pictures: --data DIR"
 )
+FLAT = ". Pre-training reads any folder of pictures, without classes: --data DIR"
 
 
 def check_datasets(cfg: Any, splits: Sequence[str] = ("train", "val")) -> None:
@@ -149,7 +150,8 @@ def _check_classes(dataset: Any, split: str, kind: str, folder: Path) -> list[st
     try:
         classes = class_folders(folder, _suffixes(dataset))
     except DataError as error:
-        raise DataError(f"{split} data: {error}") from None
+        hint = "" if (dataset.get("metainfo") or {}).get("classes") or split != "train" else FLAT
+        raise DataError(f"{split} data: {error}{hint}") from None
     given = (dataset.get("metainfo") or {}).get("classes")
     expected = len(given) if given else IMAGENET_CLASSES if kind == "ImageNet" else len(classes)
     if len(classes) != expected:

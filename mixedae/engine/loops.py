@@ -4,6 +4,7 @@
 or how often the run was stopped (on the same machine, with the same number of processes).
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -83,7 +84,11 @@ def dead_workers_named() -> Iterator[None]:
         WorkerError: in its place.
     """
     try:
-        yield
+        try:
+            yield
+        except (ConnectionError, EOFError):  # its pipe broke first: PyTorch's own error is on its way, as a signal
+            time.sleep(1)
+            raise
     except RuntimeError as error:
         text = str(error).splitlines()[0] if str(error) else ""
         if not text.startswith("DataLoader "):

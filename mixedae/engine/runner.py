@@ -137,7 +137,7 @@ class StrictRunner(Runner):
                     for path in sweep(folder):
                         self.logger.info(f"removed {path}, which a killed save left")
             self._stopping = Stopping()
-            with self._stopping.watching(), dead_workers_named():
+            with dead_workers_named(), self._stopping.watching():
                 return super().train()
 
     def stop_if_asked(self) -> None:

@@ -1,6 +1,8 @@
 """What cannot be read is named; training skips a few, tests none; workers that die or hang end the run."""
 
 import os
+import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from torch.utils.data import get_worker_info
 
 from mixedae.datasets.unreadable import Skipping
 from mixedae.engine import StrictRunner
+from mixedae.engine.loops import dead_workers_named
 from mixedae.errors import DataError, WorkerError
 from tests.engine.drawing import DrawingData, drawing_config, train
 
@@ -133,3 +136,20 @@ def test_r35_a_worker_that_dies_or_hangs_ends_the_run(tmp_path: Path, how: str, 
     with pytest.raises(WorkerError, match=rf"DataLoader .*{message}.*--resume goes on from the last checkpoint"):
         StrictRunner.from_cfg(cfg).train()
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["a worker's pipe", "another pipe"])
+def test_r35_a_pipe_that_breaks_before_the_worker_is_missed(named: bool) -> None:
+    """PyTorch says which worker died in a signal's handler, sometimes after the pipe to it broke."""
+
+    def handler(*_: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed. ")
+
+    before = signal.signal(signal.SIGUSR2, handler)
+    try:
+        with pytest.raises(WorkerError if named else ConnectionResetError), dead_workers_named():
+            if named:
+                threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR2)).start()
+            raise ConnectionResetError
+    finally:
+        signal.signal(signal.SIGUSR2, before)

@@ -75,8 +75,9 @@ def test_predictions_and_pictures(config: str, mini_data: Path, tmp_path: Path) 
         boxes = [np.array([i["bbox"] for i in e["instances"]]) for e in (entry, entries[1])]
         assert len(boxes[0]) and np.allclose(*boxes, atol=1e-2)
     assert len(list((own / "pictures").glob("*.png"))) == 1
-    fails(test("tools/predict.py", config, tmp_path / "epoch_1.pth", folder, "--out", own, data=mini_data),
-          "ConfigError", "holds predictions already")  # fmt: skip
+    if config == CLASSIFICATION:  # the same for all, and each start takes seconds
+        done = test("tools/predict.py", config, tmp_path / "epoch_1.pth", folder, "--out", own, data=mini_data)
+        fails(done, "ConfigError", "holds predictions already")
 
 
 @pytest.mark.train

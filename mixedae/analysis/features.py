@@ -1,6 +1,5 @@
 """Features of all pictures in a folder, by any checkpoint that loads, as one file."""
 
-import hashlib
 import json
 import sys
 import time
@@ -21,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from mixedae.analysis.checkpoints import Entry, load_encoder, parse_entries
 from mixedae.datasets.pictures import Pictures
-from mixedae.engine.probes.features import FOLDER, POOLS, describe, features_of, read, write
+from mixedae.engine.probes.features import FOLDER, POOLS, cache_path, describe, features_of, read, write
 from mixedae.errors import ConfigError, ImageSizeError
 from mixedae.files import replacing
 from mixedae.models.vit import patch_size
@@ -113,7 +112,7 @@ def write_features(
     cfg = ConfigDict(model=ConfigDict(backbone=backbone, data_preprocessor=preprocessor))
     runner: Any = SimpleNamespace(model=model, cfg=cfg)
     header = describe(runner, loader, dict(dataset=dict(type="mixedae.Pictures", pipeline=pipeline)))
-    cache = Path(FOLDER) / f"{hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:32]}.safetensors"
+    cache = cache_path(FOLDER, header)
     features, seconds = (read(cache, header) if pool == "mean" else None), 0.0
     if features is None:
         began = time.perf_counter()

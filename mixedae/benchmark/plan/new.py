@@ -1,6 +1,7 @@
 """A card and a suite to start from, for data and checkpoints of one's own: short files with comments."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from mixedae.benchmark.plan.cards import load_card
@@ -87,13 +88,7 @@ def new_card(name: str, task: str, data: Path, folder: Path = BENCHMARK) -> Path
         protocol=PROTOCOLS[task],
         **counts,
     )
-    path = _written(folder / "tasks" / f"{name}.yaml", text)
-    try:
-        load_card(path)
-    except ConfigError:
-        path.unlink()
-        raise
-    return path
+    return _written(folder / "tasks" / f"{name}.yaml", text, load_card)
 
 
 def new_suite(name: str, tasks: tuple[str, ...], checkpoint: Path | None, folder: Path = BENCHMARK) -> Path:
@@ -114,13 +109,7 @@ def new_suite(name: str, tasks: tuple[str, ...], checkpoint: Path | None, folder
     file = str(checkpoint.absolute()) if checkpoint else None
     row = f"mine: {{title: mine, checkpoint: {file}}}" if file else "# mine: {title: mine, checkpoint: FILE}"
     text = SUITE.format(name=name, row=row, baseline="random", tasks=", ".join(tasks))
-    path = _written(folder / "suites" / f"{name}.yaml", text)
-    try:
-        load_suite(path)
-    except ConfigError:
-        path.unlink()
-        raise
-    return path
+    return _written(folder / "suites" / f"{name}.yaml", text, load_suite)
 
 
 def _listed(file: Path) -> int:
@@ -129,9 +118,15 @@ def _listed(file: Path) -> int:
     return len(json.loads(file.read_text(encoding="utf-8")).get("images", ()))
 
 
-def _written(path: Path, text: str) -> Path:
+def _written(path: Path, text: str, load: Callable[[Path], object]) -> Path:
+    """Write a new file that loads, or leave none."""
     if path.exists():
         raise ConfigError(f"{path} exists already; choose another name, or change that file")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+    try:
+        load(path)
+    except ConfigError:
+        path.unlink()
+        raise
     return path

@@ -80,7 +80,7 @@ def cached_features(runner: Runner, loader: DataLoader, config: Mapping[str, Any
         ConfigError: the pipeline draws random numbers, so that there is no such thing as a picture's features.
     """
     header = describe(runner, loader, config)
-    path = Path(folder) / f"{hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:32]}.safetensors"
+    path = cache_path(folder, header)
     shared: list[Any] = [read(path, header) if is_main_process() else None]
     broadcast_object_list(shared)
     if shared[0] is not None:
@@ -93,6 +93,17 @@ def cached_features(runner: Runner, loader: DataLoader, config: Mapping[str, Any
         write(path, features, header)
         runner.logger.info(f"features of {len(features)} pictures: written to {path}")
     return shared[0]
+
+
+def cache_path(folder: str | Path, header: dict[str, Any]) -> Path:
+    """Where features are kept.
+
+    Args:
+        folder: the cache.
+        header: of :func:`describe`.
+    """
+    name = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:32]
+    return Path(folder) / f"{name}.safetensors"
 
 
 def describe(runner: Runner, loader: DataLoader, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,13 +29,9 @@ class Found(dict[str, Tensor]):
         self[name] = tensor
         self.sources[name] = sources
 
-    def taken(self, prefix: str = "") -> set[str]:
-        """Names in the file of all that was used.
-
-        Args:
-            prefix: that every name in the file has.
-        """
-        return {prefix + source for name in self for source in self.sources.get(name, (name,))}
+    def taken(self) -> set[str]:
+        """Names in the file of all that was used."""
+        return {source for name in self for source in self.sources.get(name, (name,))}
 
 
 @dataclass(frozen=True)

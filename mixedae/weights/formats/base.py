@@ -4,7 +4,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from mixedae.errors import WeightsError
 
 
 class Found(dict[str, Tensor]):
@@ -32,6 +35,32 @@ class Found(dict[str, Tensor]):
     def taken(self) -> set[str]:
         """Names in the file of all that was used."""
         return {source for name in self for source in self.sources.get(name, (name,))}
+
+
+def refuse_registers(tensors: Iterable[str], *names: str) -> None:
+    """Refuse register tokens, for which this ViT has no place.
+
+    Args:
+        tensors: names in the file.
+        *names: what the format calls them.
+
+    Raises:
+        WeightsError: the file has one of these.
+    """
+    if found := [name for name in tensors if name in names]:
+        raise WeightsError(
+            f"{found[0]} found: this ViT has no register tokens, and without them the features would be others; "
+            "take weights of a model without registers"
+        )
+
+
+def without_distillation(embed: Tensor) -> Tensor:
+    """Positions without the distillation token's, the second.
+
+    Args:
+        embed: (1, 2 + N, D).
+    """
+    return torch.cat((embed[:, :1], embed[:, 2:]), 1)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mixedae.errors import WeightsError
-from mixedae.weights.formats.base import Format, Found
+from mixedae.weights.formats.base import Format, Found, refuse_registers, without_distillation
 from mixedae.weights.formats.beit import add_zero_positions
 from mixedae.weights.formats.names import translated
 
@@ -53,11 +52,7 @@ def convert(tensors: Mapping[str, Tensor]) -> tuple[Found, str]:
     Raises:
         WeightsError: register tokens, for which this ViT has no place.
     """
-    if "embeddings.register_tokens" in tensors:
-        raise WeightsError(
-            "embeddings.register_tokens found: this ViT has no register tokens, and without them the features would be "
-            "others; take weights of a model without registers"
-        )
+    refuse_registers(tensors, "embeddings.register_tokens")
     found, joined = Found(), dict[tuple[str, str], dict[str, str]]()
     for name, value in tensors.items():
         if part := PART.fullmatch(name):
@@ -77,7 +72,7 @@ def convert(tensors: Mapping[str, Tensor]) -> tuple[Found, str]:
     add_zero_positions(found, tables)
     embed = found.get("pos_embed")
     if "embeddings.distillation_token" in tensors and embed is not None:
-        found.put("pos_embed", torch.cat((embed[:, :1], embed[:, 2:]), 1), *found.sources["pos_embed"])
+        found.put("pos_embed", without_distillation(embed), *found.sources["pos_embed"])
     return found, "huggingface"
 
 

@@ -14,8 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mixedae.errors import WeightsError
-from mixedae.weights.formats.base import Format, Found
+from mixedae.weights.formats.base import Format, Found, refuse_registers, without_distillation
 from mixedae.weights.formats.names import timm_to_mmpretrain
 
 BESIDE = re.compile(r"^(decoder_|mask_token$|masked_embed$|head\.|head_dist\.|pre_logits\.|dist_token$|fc\.)")
@@ -34,11 +33,7 @@ def convert(tensors: Mapping[str, Tensor]) -> tuple[Found, str]:
     Raises:
         WeightsError: register tokens, for which this ViT has no place.
     """
-    if registers := [name for name in tensors if name in ("reg_token", "register_tokens")]:
-        raise WeightsError(
-            f"{registers[0]} found: this ViT has no register tokens, and without them the features would be others; "
-            "take weights of a model without registers"
-        )
+    refuse_registers(tensors, "reg_token", "register_tokens")
     found = Found()
     for name, value in tensors.items():
         if BESIDE.match(name):
@@ -60,7 +55,7 @@ def _fit_positions(found: Found, distilled: bool) -> None:
     if embed is None or "cls_token" not in found or embed.ndim != 3:
         return
     if distilled:
-        embed = torch.cat((embed[:, :1], embed[:, 2:]), 1)
+        embed = without_distillation(embed)
     elif _is_square(embed.shape[1]) and not _is_square(embed.shape[1] - 1):  # no_embed_class: [CLS] gets nothing
         embed = torch.cat((embed.new_zeros(1, 1, embed.shape[2]), embed), 1)
     found.put("pos_embed", embed, "pos_embed")

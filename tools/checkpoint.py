@@ -8,6 +8,7 @@ nothing in a file is executed.
 python tools/checkpoint.py inspect mae_pretrain_vit_base.pth
 python tools/checkpoint.py convert mae_pretrain_vit_base.pth mae_backbone.pth
 python tools/checkpoint.py export work_dirs/NAME/epoch_300.pth mixedae.safetensors --to timm
+python tools/checkpoint.py export work_dirs/NAME/epoch_300.pth FOLDER --to hf
 python tools/checkpoint.py features mae_pretrain_vit_base.pth PICTURES features.npz
 """
 
@@ -16,6 +17,8 @@ import sys
 from pathlib import Path
 
 from mixedae.errors import DataError, one_line_errors
+
+TARGETS = ("timm", "mmpretrain", "hf", "hf-mae", "onnx", "torch-export")  # mixedae.analysis.exporting's
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,9 +33,13 @@ def parse_args() -> argparse.Namespace:
     ):
         command = commands.add_parser(name, help=help_text)
         command.add_argument("checkpoint", type=Path, help="source")
-        command.add_argument("out", type=Path, help="file to write, .pth or .safetensors")
+        command.add_argument("out", type=Path, help="to write: .pth, .safetensors, .onnx or .pt2; or a new folder")
         if name == "export":
-            command.add_argument("--to", required=True, choices=["timm", "mmpretrain"], help="mmpretrain: a bare ViT")
+            command.add_argument("--to", required=True, choices=TARGETS, help="mmpretrain: a bare ViT; hf, hf-mae: "
+                                 "a folder for transformers, the encoder or a whole MAE; timm: a folder, or a file "
+                                 "with a suffix; onnx, torch-export: a graph")  # fmt: skip
+            command.add_argument("--heads", type=int, help="number of heads (default: the file's, or the usual one)")
+            command.add_argument("--backbone-only", action="store_true", help="leave a classifier out")
     for command in list(commands.choices.values()):
         command.add_argument("--part", default="", help="of several sets of weights: teacher, student, ema, or a key")
         command.add_argument("--ema", action="store_const", const="ema", dest="part", help="the averaged weights")
@@ -78,13 +85,19 @@ def run_inspect(args: argparse.Namespace) -> None:
 
 
 def run_convert(args: argparse.Namespace) -> None:
-    """Write a checkpoint under other names."""
+    """Write a checkpoint under this project's names."""
     from mixedae.weights import convert, read_state_dict, write_state_dict
 
-    target = {None: "mmpretrain", "mmpretrain": "mmpretrain-backbone", "timm": "timm"}[getattr(args, "to", None)]
-    conversion = convert(read_state_dict(args.checkpoint, part=args.part), target, args.prefix)
+    conversion = convert(read_state_dict(args.checkpoint, part=args.part), "mmpretrain", args.prefix)
     write_state_dict(args.out, conversion.tensors)
     print(f"{args.out}: {conversion}")
+
+
+def run_export(args: argparse.Namespace) -> None:
+    """Write a checkpoint for another library."""
+    from mixedae.analysis.exporting import export
+
+    print(export(args.checkpoint, args.out, args.to, args.part, args.prefix, args.heads, args.backbone_only))
 
 
 def run_features(args: argparse.Namespace) -> None:
@@ -103,9 +116,7 @@ def run_features(args: argparse.Namespace) -> None:
 def main() -> int:
     """Run the command; an error of this project is one line on standard error and exit code 1."""
     args = parse_args()
-    {"inspect": run_inspect, "convert": run_convert, "export": run_convert, "features": run_features}[args.command](
-        args
-    )
+    {"inspect": run_inspect, "convert": run_convert, "export": run_export, "features": run_features}[args.command](args)
     return 0
 
 

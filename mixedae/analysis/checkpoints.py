@@ -15,8 +15,7 @@ import mixedae.registry  # noqa: F401  # makes mmengine know the scope
 from mixedae.errors import ConfigError, WeightsError
 from mixedae.models import MAE, MixedAE, MixedAEViT
 from mixedae.registry import MODELS, accepted_keys
-from mixedae.weights import load_backbone, load_model, read_state_dict, to_backbone
-from mixedae.weights.vit import HEADS
+from mixedae.weights import anatomy_of, load_backbone, load_model, read_weights, to_backbone
 
 RANDOM = "random"
 """Given instead of a file: the first checkpoint's model with its initial weights, pre-trained for zero epochs."""
@@ -255,24 +254,11 @@ def _statistics(cfg: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def _sizes(entry: Entry) -> dict[str, Any]:
     """Options of MixedAEViT for a state dict whose names are known (:func:`mixedae.weights.to_backbone`)."""
     assert entry.path is not None  # initial weights have a config
+    weights = read_weights(entry.path)
     try:
-        tensors, _ = to_backbone(read_state_dict(entry.path))
+        tensors, name = to_backbone(weights.tensors)
+        return anatomy_of(tensors, name, weights.facts).options()
     except WeightsError as error:
         raise WeightsError(f"{entry.name} ({entry.path}): {error}") from None
-    projection = tensors.get("patch_embed.projection.weight")
-    if projection is None or "pos_embed" not in tensors:
-        raise WeightsError(f"{entry.name}: {entry.path} has no patch or position embedding; say --config {entry.name}=")
-    width, _, patch, _ = projection.shape
-    if width not in HEADS:
-        raise ConfigError(
-            f"{entry.name}: a ViT {width} wide, whose number of heads is not known; say --config {entry.name}=FILE"
-        )
-    with_cls = "cls_token" in tensors
-    side = round((tensors["pos_embed"].shape[1] - with_cls) ** 0.5)
-    arch = dict(
-        embed_dims=width,
-        num_layers=len({name.split(".")[1] for name in tensors if name.startswith("layers.")}),
-        num_heads=HEADS[width],
-        feedforward_channels=tensors["layers.0.ffn.layers.0.0.weight"].shape[0],
-    )
-    return dict(arch=arch, img_size=side * patch, patch_size=patch, with_cls_token=with_cls)
+    except ConfigError as error:
+        raise ConfigError(f"{entry.name} ({entry.path}): {error}, or --config {entry.name}=FILE") from None

@@ -23,7 +23,7 @@ from mixedae.errors import ConfigError, MixedAEError, WeightsError
 from mixedae.files import sweep
 from mixedae.occupancy import occupied
 from mixedae.registry import RUNNERS
-from mixedae.weights import load_whole, read_checkpoint
+from mixedae.weights import load_start, load_whole, read_checkpoint
 
 
 @RUNNERS.register_module()
@@ -287,7 +287,11 @@ class StrictRunner(Runner):
         for pattern, replacement in revise_keys:
             for name in [name for name in checkpoint["state_dict"] if re.search(pattern, name)]:
                 checkpoint["state_dict"][re.sub(pattern, replacement, name)] = checkpoint["state_dict"].pop(name)
-        load_whole(unwrapped(self.model), checkpoint["state_dict"], filename)
+        said = ""
+        if self._resuming:
+            load_whole(unwrapped(self.model), checkpoint["state_dict"], filename)
+        else:
+            said = load_start(unwrapped(self.model), checkpoint, filename)
         self._has_loaded = True
-        self.logger.info(f"loaded {Path(filename)}")
+        self.logger.info(f"loaded {Path(filename)}" + (f" ({said})" if said else ""), extra=NOTICE if said else None)
         return checkpoint

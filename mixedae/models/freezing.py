@@ -38,6 +38,8 @@ def freeze_below(vit: Any, trainable_blocks: float) -> tuple[nn.Module, ...]:
     vit.pos_embed.requires_grad = False
     if vit.cls_token is not None:
         vit.cls_token.requires_grad = False
+    if getattr(vit, "registers", 0):
+        vit.register_tokens.requires_grad = False
     for module in frozen:
         module.requires_grad_(False)
     return tuple(frozen)

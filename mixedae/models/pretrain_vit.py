@@ -16,7 +16,9 @@ from mixedae.models.vit import MixedAEViT
 from mixedae.ops import homologous_attention, same_source
 from mixedae.registry import MODELS
 
-TRANSFER_ONLY = ("relative_position", "relative_grid", "window_size", "global_layers", "trainable_blocks", "with_cp")
+TRANSFER_ONLY = (
+    "relative_position", "relative_grid", "window_size", "global_layers", "trainable_blocks", "registers", "with_cp"
+)  # fmt: skip
 
 
 @MODELS.register_module()

@@ -62,13 +62,16 @@ class MixedAEViT(VisionTransformer):
             of ``img_size``. Other inputs interpolate.
         trainable_blocks: partial fine-tuning (MAE, section 4.3): only this many last blocks and what follows them are
             trained; 0.5 is the last block's MLP, 0 freezes the final norm too (linear probing). Default: train all.
+        registers: number R of register tokens (DINOv2 with registers): further tokens behind [CLS] that attend and are
+            attended to, have no position, and are left out of every output.
         with_cp: activation checkpointing: each block is computed again in the backward pass, which saves memory.
         init_cfg: ``dict(type='mixedae.PretrainedViT', checkpoint=...)`` or plain ``Pretrained``, made strict too.
         **kwargs: see ``mmpretrain.VisionTransformer``.
 
     Raises:
         ConfigError: another initialiser, which MAE's initial weights would overwrite; an unknown kind of relative
-            position; windows or decomposed positions with a [CLS] token; a number of blocks that the model lacks.
+            position; windows or decomposed positions with a [CLS] token; register tokens with any of these; a number of
+            blocks that the model lacks.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class MixedAEViT(VisionTransformer):
         global_layers: Sequence[int] = (),
         relative_grid: Sequence[int] | None = None,
         trainable_blocks: float | None = None,
+        registers: int = 0,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
         **kwargs: Any,
@@ -96,7 +100,9 @@ class MixedAEViT(VisionTransformer):
         for module in self.modules():
             if isinstance(module, DropPath):  # mmpretrain's NumPy numbers break torch.compile's graph
                 module.drop_prob = float(module.drop_prob)
-        self.with_cp = with_cp
+        self.with_cp, self.registers = with_cp, registers
+        if registers:
+            self.register_tokens = nn.Parameter(torch.zeros(1, registers, self.embed_dims))
         self.is_spatial = relative_position != "none" or window_size > 0
         if self.is_spatial:
             grid = self.patch_resolution if relative_grid is None else (relative_grid[0], relative_grid[1])
@@ -109,6 +115,11 @@ class MixedAEViT(VisionTransformer):
             raise ConfigError(f"relative_position={kind!r} found; expected one of {', '.join(RELATIVE_POSITIONS)}")
         if unknown := [i for i in global_layers if not 0 <= i < self.num_layers]:
             raise ConfigError(f"global_layers names layer {unknown[0]}; the model has 0 to {self.num_layers - 1}")
+        if self.registers:
+            raise ConfigError(
+                f"registers={self.registers} and relative_position={kind!r}, window_size={window_size} found; relative "
+                "positions and windows have no place for register tokens; take plain attention, or registers=0"
+            )
         if self.num_extra_tokens and (window_size or kind == "decomposed"):
             raise ConfigError(
                 "windows and decomposed relative positions have no place for a [CLS] token; set with_cls_token=False"
@@ -133,6 +144,9 @@ class MixedAEViT(VisionTransformer):
         x = x + resize_pos_embed(
             self.pos_embed, self.patch_resolution, grid, self.interpolate_mode, self.num_extra_tokens
         )
+        if self.registers:
+            parts = x.split((self.num_extra_tokens, x.shape[1] - self.num_extra_tokens), dim=1)
+            x = torch.cat((parts[0], self.register_tokens.expand(len(x), -1, -1), parts[1]), dim=1)
         x = self.pre_norm(self.drop_after_pos(x))
         outs = []
         for i, layer in enumerate(self.layers):
@@ -142,7 +156,11 @@ class MixedAEViT(VisionTransformer):
                 x = self._block(layer, x, grid)
             if i in self.out_indices:
                 is_last = i == self.num_layers - 1
-                outs.append(self._format_output(self.ln1(x) if is_last and self.final_norm else x, grid))
+                out = self.ln1(x) if is_last and self.final_norm else x
+                if self.registers:
+                    first, last = self.num_extra_tokens, self.num_extra_tokens + self.registers
+                    out = torch.cat((out[:, :first], out[:, last:]), dim=1)
+                outs.append(self._format_output(out, grid))
         return tuple(outs)
 
     def _block(self, layer: Any, x: Tensor, grid: Grid) -> Tensor:
@@ -150,6 +168,20 @@ class MixedAEViT(VisionTransformer):
         normed = layer.ln1(x)
         x = x + (layer.attn(normed, grid) if self.is_spatial else layer.attn(normed))
         return layer.ffn(layer.ln2(x), identity=x)
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """mmpretrain's, with register tokens and the norm before the first layer at depth 0, as [CLS] is.
+
+        Args:
+            param_name: of a parameter.
+            prefix: of the backbone's parameters.
+
+        Returns:
+            The depth, and the number of depths.
+        """
+        if param_name.startswith((f"{prefix}register_tokens", f"{prefix}pre_norm.")):
+            return 0, self.num_layers + 2
+        return super().get_layer_depth(param_name, prefix)
 
     def train(self, mode: bool = True) -> "MixedAEViT":
         """Set training mode; frozen parts stay in evaluation mode, without stochastic depth.
@@ -185,6 +217,8 @@ class MixedAEViT(VisionTransformer):
             nn.init.uniform_(projection.bias, -bound, bound)
         if self.cls_token is not None:
             nn.init.normal_(self.cls_token, std=0.02)
+        if self.registers:
+            nn.init.normal_(self.register_tokens, std=0.02)
         rows, cols = self.patch_resolution  # mmpretrain's function counts column by column: swapped, it is row by row
         codes = build_2d_sincos_position_embedding((cols, rows), self.embed_dims, cls_token=self.cls_token is not None)
         self.pos_embed.data.copy_(codes)

@@ -4,35 +4,44 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixedae.weights.anatomy import Anatomy, anatomy_of
     from mixedae.weights.export import Conversion, convert, write_state_dict
     from mixedae.weights.fingerprints import fingerprint
     from mixedae.weights.formats import mmpretrain_to_timm, timm_to_mmpretrain, to_backbone, to_resnet
-    from mixedae.weights.loading import ALLOW_MISSING, LoadReport, load_backbone, load_model, load_whole, outline
+    from mixedae.weights.loading import ALLOW_MISSING, load_backbone, outline
     from mixedae.weights.pretrained import PretrainedResNet, PretrainedViT
     from mixedae.weights.reading import Weights, read_checkpoint, read_state_dict, read_weights
+    from mixedae.weights.report import LoadReport
     from mixedae.weights.vit import load_vit
+    from mixedae.weights.whole import load_model, load_start, load_whole
 
 PLACES = {
+    "anatomy": ("Anatomy", "anatomy_of"),
     "export": ("Conversion", "convert", "write_state_dict"),
     "fingerprints": ("fingerprint",),
     "formats": ("mmpretrain_to_timm", "timm_to_mmpretrain", "to_backbone", "to_resnet"),
-    "loading": ("ALLOW_MISSING", "LoadReport", "load_backbone", "load_model", "load_whole", "outline"),
+    "loading": ("ALLOW_MISSING", "load_backbone", "outline"),
     "pretrained": ("PretrainedResNet", "PretrainedViT"),
     "reading": ("Weights", "read_checkpoint", "read_state_dict", "read_weights"),
+    "report": ("LoadReport",),
     "vit": ("load_vit",),
+    "whole": ("load_model", "load_start", "load_whole"),
 }
 
 __all__ = [
     "ALLOW_MISSING",
+    "Anatomy",
     "Conversion",
     "LoadReport",
     "PretrainedResNet",
     "PretrainedViT",
     "Weights",
+    "anatomy_of",
     "convert",
     "fingerprint",
     "load_backbone",
     "load_model",
+    "load_start",
     "load_vit",
     "load_whole",
     "mmpretrain_to_timm",

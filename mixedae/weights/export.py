@@ -23,8 +23,8 @@ TARGETS = ("mmpretrain", "mmpretrain-backbone", "timm")
 ``mmpretrain-backbone``: a bare ViT, as ``mmpretrain.VisionTransformer``; ``timm``: timm's ``vit_*`` and official MAE's
 ``models_vit``."""
 
-CLASSIFIER = re.compile(r"^head\.(fc\.|layers\.head\.)?(weight|bias)$")
-"""timm's ``head.weight``, mmpretrain's LinearClsHead and VisionTransformerClsHead."""
+CLASSIFIER = re.compile(r"^(?:head\.(?:fc\.|layers\.head\.)?|classifier\.)(weight|bias)$")
+"""timm's ``head.weight``, mmpretrain's LinearClsHead and VisionTransformerClsHead, Hugging Face's."""
 
 
 @dataclass(frozen=True)
@@ -84,20 +84,24 @@ def convert(state_dict: Mapping[str, Tensor], target: str = "mmpretrain", prefix
         new = {"timm": mmpretrain_to_timm(name), "mmpretrain": prefix + name}.get(target) or name
         tensors[new] = value
         names.update(dict.fromkeys(backbone.sources[name], new))
+    if target == "timm" and "reg_token" in tensors:  # timm's register tokens have positions, here zero
+        embed, tokens = tensors["pos_embed"], tensors["reg_token"]
+        tensors["pos_embed"] = torch.cat((embed[:, :1], torch.zeros_like(tokens), embed[:, 1:]), 1)
     for name, value in state_dict.items():
         if target != "mmpretrain-backbone" and (found := CLASSIFIER.match(name)):
-            new = f"head.{found[2]}" if target == "timm" else f"head.fc.{found[2]}"
+            new = f"head.{found[1]}" if target == "timm" else f"head.fc.{found[1]}"
             tensors[new], names[name] = value, new
     dropped = tuple(name for name in state_dict if name not in names)
     return Conversion(format_name, tensors, names, dropped, fingerprint(backbone))
 
 
-def write_state_dict(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
+def write_state_dict(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write weights, and nothing else, to ``.pth`` (under ``state_dict``) or ``.safetensors``, in one step.
 
     Args:
         path: the file, by its suffix; its folder is made.
         tensors: names and tensors.
+        metadata: of safetensors' header.
 
     Raises:
         WeightsError: another suffix.
@@ -111,6 +115,6 @@ def write_state_dict(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
         if path.suffix == ".safetensors":
             from safetensors.torch import save_file
 
-            save_file(own, temporary)
+            save_file(own, temporary, metadata)
         else:
             torch.save({"state_dict": own}, temporary)

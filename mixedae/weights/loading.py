@@ -5,9 +5,7 @@ one warning. Here every tensor of the backbone must be found, except those on an
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,11 @@ from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from mixedae.errors import WeightsError
+from mixedae.weights.facts import compare_facts
 from mixedae.weights.fingerprints import fingerprint
 from mixedae.weights.formats import RESNET_MARK, to_backbone, to_resnet
-from mixedae.weights.reading import read_state_dict, read_weights
+from mixedae.weights.reading import read_weights
+from mixedae.weights.report import LoadReport, listed
 
 ALLOW_MISSING = ("ln2.*", "*.gamma1.*", "*.gamma2.*", "*gamma_[12]", "*relative_position_bias_table", "*.rel_pos_[hw]")
 """What no pre-training has and a transfer may add: MAE's new norm of averaged patch tokens (fc_norm; ``ln2`` in
@@ -30,65 +30,6 @@ ALLOW_MISSING_RESNET = ("*.num_batches_tracked",)
 
 ALLOW_UNUSED = ("ln1.*", "ln2.*")
 """What a checkpoint may hold although the model has no place for it: final norms that the transfer does not use."""
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What a checkpoint gave to a backbone. All names are mmpretrain's, but in ``dropped`` they are the file's.
-
-    Attributes:
-        path: the checkpoint.
-        format: its naming scheme, see :func:`mixedae.weights.to_backbone`.
-        matched: tensors that were copied as they are.
-        resized: position embeddings that were interpolated, or a patch embedding averaged over channels, with both
-            shapes.
-        allowed_missing: tensors of the model that the checkpoint lacks and the recipe allows to be new.
-        unexpected: final norms and [CLS] token of the checkpoint that the model has no place for.
-        dropped: tensors that are not backbone: decoder, head.
-        fingerprint: :func:`fingerprint` over ``matched``, in the file and in the model after loading.
-        checkpoint_fingerprint: over the file's whole ViT, as ``tools/checkpoint.py inspect`` prints it.
-    """
-
-    path: str
-    format: str
-    matched: tuple[str, ...]
-    resized: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    allowed_missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    dropped: tuple[str, ...]
-    fingerprint: str
-    checkpoint_fingerprint: str
-
-    def summary(self) -> dict[str, object]:
-        """The report as plain JSON, with counts instead of long lists."""
-        return {
-            "path": self.path,
-            "format": self.format,
-            "matched": len(self.matched),
-            "resized": {name: [list(shape) for shape in shapes] for name, shapes in self.resized.items()},
-            "allowed_missing": list(self.allowed_missing),
-            "unexpected": list(self.unexpected),
-            "dropped": dict(Counter(name.split(".")[0] for name in self.dropped)),
-            "fingerprint": self.fingerprint,
-            "checkpoint_fingerprint": self.checkpoint_fingerprint,
-        }
-
-    def __str__(self) -> str:
-        lines = [
-            f"backbone weights from {self.path} ({self.format}), fingerprint {self.checkpoint_fingerprint[:12]}",
-            f"  matched {len(self.matched)} ({self.fingerprint[:12]} in file and model) | "
-            f"resized {len(self.resized)} | new {len(self.allowed_missing)} | "
-            f"unused {len(self.unexpected)} | not backbone {len(self.dropped)}",
-        ]
-        lines += [f"  resized: {name} {old} -> {new}" for name, (old, new) in self.resized.items()]
-        if self.dropped:
-            parts = Counter(name.split(".")[0] for name in self.dropped)
-            lines.append("  not backbone: " + ", ".join(f"{name} ({count})" for name, count in parts.items()))
-        if self.allowed_missing:
-            lines.append(f"  new, as the recipe allows: {_some(self.allowed_missing)}")
-        if self.unexpected:
-            lines.append(f"  in the file, without use in this model: {_some(self.unexpected)}")
-        return "\n".join(lines)
 
 
 def load_backbone(
@@ -120,8 +61,9 @@ def load_backbone(
         The report.
 
     Raises:
-        WeightsError: a file that cannot be read, another model, depth, width or patch size, a tensor that only the
-            model or only the file has, or weights that are not finite. The model is then unchanged.
+        WeightsError: a file that cannot be read, another model, depth, width or patch size, another number of heads or
+            another activation than the file says, a tensor that only the model or only the file has, or weights that
+            are not finite. The model is then unchanged.
     """
     backbone: Any = getattr(model, "backbone", model)
     weights = read_weights(path, map_location, part)
@@ -132,6 +74,7 @@ def load_backbone(
         source, format_name = (to_resnet if is_resnet else to_backbone)(content, prefix)
     except WeightsError as error:
         raise WeightsError(f"checkpoint {path}: {error}") from None
+    notes = () if is_resnet else compare_facts(backbone, weights.facts, format_name, path)
     new = dict(source)
     resized: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
     if "pos_embed" in source and "pos_embed" in target:
@@ -170,10 +113,12 @@ def load_backbone(
         "not finite": [name for name in common if not torch.isfinite(new[name]).all()],
     }
     if any(problems.values()):
+        tokens = new.get("register_tokens")
+        registers = tokens.shape[1] if tokens is not None and tokens.ndim == 3 else 0
         raise WeightsError(
-            f"checkpoint {path} ({format_name}) does not fit the model. {_list(problems)}. The file has "
+            f"checkpoint {path} ({format_name}) does not fit the model. {listed(problems)}. The file has "
             f"{outline(new)}, the model has {outline(target)}; give a checkpoint with the model's layers, width and "
-            f"patch size{_hint(extra)}"
+            f"patch size{_hint(extra, registers)}"
         )
     new = {name: new[name].to(target[name].dtype) for name in common}
     backbone.load_state_dict(new, strict=False)
@@ -189,53 +134,13 @@ def load_backbone(
         dropped=tuple(name for name in content if name not in kept),
         fingerprint=fingerprint(new, matched),
         checkpoint_fingerprint=fingerprint(source),
+        notes=notes,
     )
     if fingerprint(backbone, matched) != report.fingerprint:
         raise WeightsError(
             f"checkpoint {path}: the model's tensors differ from the file's after loading; this is a bug"
         )
     return report
-
-
-def load_model(model: nn.Module, path: str | Path) -> None:
-    """Load a whole trained model (backbone, neck and heads), for testing: names and shapes must agree exactly.
-
-    Args:
-        model: built from the config that the checkpoint was trained with.
-        path: see :func:`mixedae.weights.read_state_dict`.
-
-    Raises:
-        WeightsError: a file that cannot be read, or any tensor missing, unexpected or of another shape.
-    """
-    load_whole(model, read_state_dict(path), path)
-
-
-def load_whole(model: nn.Module, state_dict: Mapping[str, Tensor], path: str | Path) -> None:
-    """Load a whole model's state dict; names and shapes must agree exactly, or the model stays as it is.
-
-    Args:
-        model: built from the config that the checkpoint was trained with.
-        state_dict: of a checkpoint.
-        path: the checkpoint's, for the message.
-
-    Raises:
-        WeightsError: any tensor is missing, unexpected or of another shape.
-    """
-    target = model.state_dict()
-    problems = {
-        "missing": [name for name in target if name not in state_dict],
-        "unexpected": [name for name in state_dict if name not in target],
-        "of another shape": [
-            f"{name} {tuple(state_dict[name].shape)} for {tuple(value.shape)}"
-            for name, value in target.items()
-            if name in state_dict and state_dict[name].shape != value.shape
-        ],
-    }
-    if any(problems.values()):
-        raise WeightsError(
-            f"checkpoint {path} was not trained with this config. {_list(problems)}. Give the config that it belongs to"
-        )
-    model.load_state_dict(state_dict)
 
 
 def _fit_pos_embed(embed: Tensor, has_cls: bool, backbone: Any, path: str | Path) -> Tensor:
@@ -258,9 +163,12 @@ def _fit_pos_embed(embed: Tensor, has_cls: bool, backbone: Any, path: str | Path
     return resize_pos_embed(embed, (side, side), grid, backbone.interpolate_mode, extra)
 
 
-def _hint(extra: Sequence[str]) -> str:
+def _hint(extra: Sequence[str], registers: int) -> str:
     """What a model lacks, where the file's further tensors show it."""
     wanted = {
+        "register_tokens": "register tokens: model.backbone.registers=" + str(registers),
+        "pre_norm": "a norm before its first layer (CLIP): model.backbone.pre_norm=True "
+        "model.backbone.norm_cfg.eps=1e-5 model.backbone.layer_cfgs.act_cfg.type=mmpretrain.QuickGELU",
         "gamma": "LayerScale: model.backbone.layer_scale_init_value=1",
         "relative_position_bias_table": "relative positions: model.backbone.relative_position=table",
         "rel_pos_h": "relative positions of each axis: model.backbone.relative_position=decomposed",
@@ -269,16 +177,8 @@ def _hint(extra: Sequence[str]) -> str:
     return f"; the file has {' and '.join(words)}" if words else ""
 
 
-def _list(problems: Mapping[str, Sequence[str]]) -> str:
-    return "; ".join(f"{len(names)} {kind}: {_some(names)}" for kind, names in problems.items() if names)
-
-
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _some(names: Sequence[str], limit: int = 5) -> str:
-    return ", ".join(names[:limit]) + (f", ... ({len(names) - limit} more)" if len(names) > limit else "")
 
 
 def outline(tensors: Mapping[str, Tensor]) -> str:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mixedae.errors import WeightsError
+from mixedae.weights.facts import Facts, facts_of
 
 WRAPPERS = ("state_dict", "model")
 """Keys under which checkpoints keep their weights: OpenMMLab's and timm's, then official MAE's."""
@@ -104,10 +105,12 @@ class Weights:
     Attributes:
         tensors: by name, without DistributedDataParallel's ``module.`` and torch.compile's ``_orig_mod.``.
         note: which set it is and which others the file has, in words; empty if it has one.
+        facts: what the file, or the config beside it, says of the model.
     """
 
     tensors: dict[str, Tensor]
     note: str
+    facts: Facts
 
 
 def read_weights(path: str | Path, map_location: str | torch.device = "cpu", part: str = "") -> Weights:
@@ -134,7 +137,7 @@ def read_weights(path: str | Path, map_location: str | torch.device = "cpu", par
     tensors = _unwrap(content[chosen] if chosen else content, path)
     others = [key for key in there if key != chosen]
     note = f" [{chosen} is read, {' and '.join(others)} not]" if others else ""
-    return Weights(tensors, note)
+    return Weights(tensors, note, facts_of(path, content))
 
 
 def _is_set(value: Any) -> bool:

@@ -2,20 +2,24 @@
 
 import argparse
 import json
+import math
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.layers import LayerNorm
 from torch import Tensor, nn
 
-from mixedae.errors import WeightsError
+from mixedae.errors import ConfigError, WeightsError
 from mixedae.models import MixedAEViT
-from mixedae.weights import convert, load_backbone, read_state_dict, to_backbone
+from mixedae.weights import convert, load_backbone, load_vit, read_state_dict, to_backbone
 from mixedae.weights.formats import FORMATS, PREFIXES
+from tests.weights.huggingface_models import stored
 from tests.weights.vits import ARCH, randomise, timm_vit
 
 State = dict[str, Tensor]
@@ -204,12 +208,112 @@ def test_hugging_face_in_one_file_and_in_several(prefix: str, tmp_path: Path) ->
         read_state_dict(index)
 
 
+@pytest.mark.parametrize("no_embed", [False, True], ids=["positions of their own", "no_embed_class"])
+def test_register_tokens(no_embed: bool, tmp_path: Path) -> None:
+    model = timm_vit(reg_tokens=3, no_embed_class=no_embed)
+    path = write(tmp_path / "x.pth", model.state_dict())
+    vit = ours(registers=3)
+    load_backbone(vit, path)
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = model.forward_features(images)
+        torch.testing.assert_close(
+            vit(images)[0], torch.cat((expected[:, :1], expected[:, 4:]), 1), rtol=1e-5, atol=1e-5
+        )
+        torch.testing.assert_close(load_vit(path, heads=4)[0].forward_features(images), expected, rtol=1e-5, atol=1e-5)
+        assert vit(torch.randn(1, 3, 48, 40))[0].shape == (1, 31, 32)
+    for options in (dict(relative_position="table"), dict(window_size=2, with_cls_token=False)):
+        with pytest.raises(ConfigError, match="no place for register tokens"):
+            ours(registers=3, **options)
+    assert vit.get_layer_depth("register_tokens") == (0, 5) == vit.get_layer_depth("cls_token")
+
+
+def test_released_dinov2_has_positions_for_cls_and_patches_only(tmp_path: Path) -> None:
+    plain = timm_vit(reg_tokens=2, no_embed_class=False, init_values=0.1)
+    state = dict(plain.state_dict())
+    with torch.no_grad():
+        plain.pos_embed[:, 1:3] = 0
+    embed = state.pop("pos_embed")
+    state |= {"pos_embed": torch.cat((embed[:, :1], embed[:, 3:]), 1), "register_tokens": state.pop("reg_token")}
+    vit = ours(registers=2, layer_scale_init_value=1.0)
+    load_backbone(vit, write(tmp_path / "x.pth", {**state, "mask_token": torch.ones(1, 32)}))
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = plain.forward_features(images)
+        torch.testing.assert_close(
+            vit(images)[0], torch.cat((expected[:, :1], expected[:, 3:]), 1), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_clip_in_openai_names(tmp_path: Path) -> None:
+    model = timm_vit(num_classes=0, pre_norm=True, act_layer="quick_gelu", norm_layer=partial(LayerNorm, eps=1e-5))
+    names = {
+        "norm1": "ln_1", "norm2": "ln_2", "attn.qkv.weight": "attn.in_proj_weight", "mlp.fc1": "mlp.c_fc",
+        "attn.qkv.bias": "attn.in_proj_bias", "attn.proj": "attn.out_proj", "mlp.fc2": "mlp.c_proj",
+        "blocks.": "transformer.resblocks.",
+        "norm_pre": "ln_pre", "patch_embed.proj": "conv1", "cls_token": "class_embedding",
+        "pos_embed": "positional_embedding",
+    }  # fmt: skip
+    state: State = {}
+    for name, value in model.state_dict().items():
+        new = "ln_post" + name.removeprefix("norm") if name.startswith("norm.") else name
+        for old, theirs in names.items():
+            new = new.replace(old, theirs)
+        state[f"visual.{new}"] = value.flatten() if name == "cls_token" else value[0] if name == "pos_embed" else value
+    state |= {"visual.proj": torch.ones(32, 8), "transformer.resblocks.0.ln_1.weight": torch.ones(8)}
+    state |= {"positional_embedding": torch.ones(77, 8), "logit_scale": torch.ones(())}
+    options = dict(pre_norm=True, norm_cfg=dict(type="LN", eps=1e-5))
+    options |= dict(layer_cfgs=dict(act_cfg=dict(type="mmpretrain.QuickGELU")))
+    path = write(tmp_path / "x.pth", state)
+    compare(path, model, "clip (visual.*)", **options)
+    report = load_backbone(ours(**options), path)
+    assert "activation quick_gelu in the model; the file does not say" in str(report)
+    vit, said = load_vit(path, heads=4)
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(vit.forward_features(images), model.forward_features(images), rtol=1e-5, atol=1e-5)
+    assert "the activation of OpenAI's CLIP assumed" in said
+
+
+def test_mae_pytorch_has_no_positions_in_its_files(tmp_path: Path) -> None:
+    model = timm_vit(class_token=False, global_pool="avg", fc_norm=False, img_size=224, patch_size=56)
+    state: State = {}
+    for name, value in model.state_dict().items():
+        if name.endswith("attn.qkv.bias"):
+            value[32:64] = 0
+            state["encoder." + name.replace("qkv.bias", "q_bias")] = value[:32].clone()
+            state["encoder." + name.replace("qkv.bias", "v_bias")] = value[64:].clone()
+        elif name != "pos_embed" and not name.startswith("head"):
+            state["encoder." + name] = value
+    for n in range(16):
+        for c in range(32):
+            angle = n / 10000 ** (2 * (c // 2) / 32)
+            model.pos_embed.data[0, n, c] = math.cos(angle) if c % 2 else math.sin(angle)
+    state |= {"encoder_to_decoder.weight": torch.ones(8, 32), "decoder.head.weight": torch.ones(4, 8)}
+    vit = randomise(MixedAEViT(arch=ARCH, img_size=224, patch_size=56, out_type="raw", with_cls_token=False))
+    report = load_backbone(vit, write(tmp_path / "x.pth", {"model": state}))
+    assert "mae-pytorch, with the sine positions of 224 pixels" in report.format
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(vit(images)[0], model.forward_features(images), rtol=1e-5, atol=1e-5)
+
+
+def test_unusual_heads_are_said(tmp_path: Path) -> None:
+    state = {f"module.base_encoder.{name}": value for name, value in timm_vit(embed_dim=384).state_dict().items()}
+    path = write(tmp_path / "x.pth", {"state_dict": state})
+    assert "12 heads assumed by the width" in load_vit(path)[1]  # MoCo v3's ViT-S
+    arch = {**ARCH, "embed_dims": 384, "feedforward_channels": 1536, "num_heads": 6}
+    report = load_backbone(MixedAEViT(arch=arch, img_size=32, patch_size=8), path)
+    assert "6 heads in the model, 12 in the usual ViT of this width; the file does not say: check" in str(report)
+
+
 LAYOUTS: dict[str, Callable[[], State]] = {
     "timm": lambda: dict(timm_vit().state_dict()),
     "mmpretrain": lambda: dict(ours().state_dict()),
     "beit fine-tuned": lambda: beit()[0],
     "beit pre-trained": lambda: beit(shared=True)[0],
     "hugging face": lambda: split(timm_vit().state_dict(), ""),
+    "clip": lambda: {n.removeprefix("vision_model."): t for n, t in stored("clip").tensors.items()},
 }
 
 
@@ -236,9 +340,9 @@ def test_every_tensor_is_taken_or_said_to_be_dropped(layout: str) -> None:
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (lambda: {**timm_vit().state_dict(), "reg_token": torch.ones(1, 4, 32)}, "no register tokens"),
-        (lambda: {**split(timm_vit().state_dict(), ""), "embeddings.register_tokens": torch.ones(1)}, "no register"),
-        (lambda: {"vision_model.encoder.layers.0.self_attn.q_proj.weight": torch.ones(2, 2)}, "CLIP's vision tower"),
+        (lambda: {**timm_vit().state_dict(), "reg_token": torch.ones(1, 4, 32)}, r"register tokens: .*registers=4"),
+        (lambda: {**split(timm_vit().state_dict(), ""), "embeddings.register_tokens": torch.ones(1)}, "1 unexpected"),
+        (lambda: {"vision_model.encoder.layers.0.self_attn.q_proj.weight": torch.ones(2, 2)}, "of no ViT known here"),
         (lambda: {"layers.0.blocks.0.attn.relative_position_bias_table": torch.ones(2, 2)}, "Swin Transformer"),
         (lambda: {"conv.weight": torch.ones(2, 2)}, "of no ViT known here .*behind one of backbone"),
     ],

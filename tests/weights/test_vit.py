@@ -49,9 +49,9 @@ def test_own_models_and_official_mae(tmp_path: Path) -> None:
 
 def test_what_cannot_be_known_or_built_is_said(tmp_path: Path) -> None:
     path = write(tmp_path / "x.pth", timm_vit().state_dict())
-    with pytest.raises(ConfigError, match="32 wide, whose number of heads is not known"):
+    with pytest.raises(ConfigError, match="32 wide; its number of heads is not known"):
         load_vit(path)
-    with pytest.raises(ConfigError, match="which divides it"):
+    with pytest.raises(ConfigError, match="which divides the width"):
         load_vit(path, heads=5)
     with pytest.raises(WeightsError, match="no place in timm's ViT"):
         load_vit(write(tmp_path / "y.pth", beit()[0]), heads=4)

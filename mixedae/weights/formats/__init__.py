@@ -5,19 +5,20 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mixedae.errors import WeightsError
-from mixedae.weights.formats import beit, huggingface, mmpretrain, timm
+from mixedae.weights.formats import beit, clip, huggingface, mmpretrain, timm
 from mixedae.weights.formats.base import Format, Found
+from mixedae.weights.formats.decoder import find_decoder
 from mixedae.weights.formats.names import mmpretrain_to_timm, timm_to_mmpretrain
 from mixedae.weights.formats.resnet import RESNET_MARK, to_resnet
 
-FORMATS: tuple[Format, ...] = (mmpretrain.FORMAT, timm.FORMAT, beit.FORMAT, huggingface.FORMAT)
+FORMATS: tuple[Format, ...] = (mmpretrain.FORMAT, timm.FORMAT, beit.FORMAT, huggingface.FORMAT, clip.FORMAT)
 
 PREFIXES = ("", "backbone.", "module.backbone.", "base_encoder.", "module.base_encoder.", "backbone.net.", "_orig_mod.",
-            "vit.", "dinov2.", "beit.", "deit.", "encoder.", "model.", "module.")  # fmt: skip
+            "vit.", "dinov2.", "dinov2_with_registers.", "beit.", "deit.", "vision_model.", "visual.", "encoder.",
+            "model.", "module.")  # fmt: skip
 """Where files keep their ViT, beside the prefix asked for: bare; OpenMMLab, DINO and iBOT; MoCo v3; detectron2's
-ViTDet; torch.compile; Hugging Face."""
+ViTDet; torch.compile; Hugging Face; CLIP; MAE-pytorch."""
 
-CLIP = "vision_model.encoder.layers.0.self_attn.q_proj.weight"
 SWIN = "layers.0.blocks.0.attn.relative_position_bias_table"
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Format",
     "Found",
     "find_backbone",
+    "find_decoder",
     "mmpretrain_to_timm",
     "timm_to_mmpretrain",
     "to_backbone",
@@ -70,9 +72,9 @@ def to_backbone(state_dict: Mapping[str, Tensor], prefix: str = "backbone.") -> 
 
     Returns:
         The backbone's tensors, and the format's name: ``mmpretrain``, ``mmpretrain-backbone`` (bare),
-        ``mae-pretrained``, ``mae-finetuned``, ``timm``, ``deit-3``, ``beit``, ``huggingface``, with the prefix if it is
-        another than the one asked for. timm's own models that average patch tokens have the same keys as official MAE's
-        fine-tuned ones and are called ``mae-finetuned`` too.
+        ``mae-pretrained``, ``mae-finetuned``, ``timm``, ``deit-3``, ``beit``, ``mae-pytorch``, ``huggingface``,
+        ``clip``, with the prefix if it is another than the one asked for. timm's own models that average patch tokens
+        have the same keys as official MAE's fine-tuned ones and are called ``mae-finetuned`` too.
 
     Raises:
         WeightsError: see there.
@@ -89,16 +91,12 @@ def _called(name: str, at: str, prefix: str) -> str:
 
 def _unknown(state_dict: Mapping[str, Tensor], prefix: str) -> str:
     found = ", ".join(list(state_dict)[:5])
-    if CLIP in state_dict or f"{CLIP.removeprefix('vision_model.')}" in state_dict:
-        return (
-            f"the {len(state_dict)} keys are of CLIP's vision tower (found: {found}): it has a norm before its first "
-            "layer and another activation, for which this ViT has no place; take another ViT"
-        )
     if any(name.endswith(SWIN) for name in state_dict):
         return f"the {len(state_dict)} keys are of a Swin Transformer (found: {found}); expected a plain ViT"
     return (
         f"the {len(state_dict)} keys are of no ViT known here (found: {found}); expected mmpretrain's names "
         f"({prefix}layers.0.attn.qkv.weight, or without {prefix!r}), those of timm and facebookresearch/mae "
-        "(blocks.0.attn.qkv.weight), BEiT's, or Hugging Face's (encoder.layer.0.attention.attention.query.weight), "
+        "(blocks.0.attn.qkv.weight), BEiT's, CLIP's, or Hugging Face's "
+        "(encoder.layer.0.attention.attention.query.weight), "
         f"bare or behind one of {', '.join(each for each in PREFIXES if each)}"
     )

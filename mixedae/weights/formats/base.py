@@ -1,13 +1,12 @@
 """What a checkpoint format is: keys that mark it, and a function that gives its tensors mmpretrain's names."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-from mixedae.errors import WeightsError
 
 
 class Found(dict[str, Tensor]):
@@ -37,23 +36,6 @@ class Found(dict[str, Tensor]):
         return {source for name in self for source in self.sources.get(name, (name,))}
 
 
-def refuse_registers(tensors: Iterable[str], *names: str) -> None:
-    """Refuse register tokens, for which this ViT has no place.
-
-    Args:
-        tensors: names in the file.
-        *names: what the format calls them.
-
-    Raises:
-        WeightsError: the file has one of these.
-    """
-    if found := [name for name in tensors if name in names]:
-        raise WeightsError(
-            f"{found[0]} found: this ViT has no register tokens, and without them the features would be others; "
-            "take weights of a model without registers"
-        )
-
-
 def without_distillation(embed: Tensor) -> Tensor:
     """Positions without the distillation token's, the second.
 
@@ -61,6 +43,54 @@ def without_distillation(embed: Tensor) -> Tensor:
         embed: (1, 2 + N, D).
     """
     return torch.cat((embed[:, :1], embed[:, 2:]), 1)
+
+
+def put_joined(found: Found, tensors: Mapping[str, Tensor], part: re.Pattern[str], name: str) -> list[int]:
+    """Join query, key and value, which are three tensors in a file; one that is not there is zero (BEiT's keys' bias).
+
+    Args:
+        found: is added to.
+        tensors: of the file.
+        part: matches the name of one of them, with the groups ``layer``, ``part`` (q..., k... or v...) and ``kind``.
+        name: of the joined tensor, with ``{}`` for the layer's number and the kind.
+
+    Returns:
+        The layers' numbers.
+    """
+    groups: dict[tuple[int, str], dict[str, str]] = {}
+    for source in tensors:
+        if match := part.fullmatch(source):
+            groups.setdefault((int(match["layer"]), match["kind"]), {})[match["part"][0]] = source
+    for (layer, kind), sources in sorted(groups.items()):
+        like = tensors[next(iter(sources.values()))]
+        parts = [tensors[sources[p]] if p in sources else torch.zeros_like(like) for p in "qkv"]
+        found.put(name.format(layer, kind), torch.cat(parts), *sources.values())
+    return sorted({layer for layer, _ in groups})
+
+
+def put_tables(found: Found, tensors: Mapping[str, Tensor], layers: Iterable[int], shared: str, own: str) -> bool:
+    """Give each layer its table of relative positions, and zero absolute positions where a file has only tables.
+
+    Args:
+        found: is added to.
+        tensors: of the file.
+        layers: numbers.
+        shared: name of a table that all layers share, as BEiT's pre-training has it.
+        own: name of a layer's own, with ``{}`` for its number; (2S - 1)^2 + 3 rows for a grid of side S.
+
+    Returns:
+        Whether the file has tables.
+    """
+    rows = 0
+    for i in layers:
+        table = shared if shared in tensors else own.format(i)
+        if table in tensors:
+            rows = len(tensors[table])
+            found.put(f"layers.{i}.attn.relative_position_bias_table", tensors[table], table)
+    if rows and "pos_embed" not in found:
+        side = (math.isqrt(rows - 3) + 1) // 2
+        found.put("pos_embed", found["cls_token"].new_zeros(1, side * side + 1, found["cls_token"].shape[-1]))
+    return rows > 0
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,14 @@ References:
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from mixedae.weights.formats.base import Format, Found, refuse_registers, without_distillation
-from mixedae.weights.formats.beit import add_zero_positions
+from mixedae.weights.formats.base import Format, Found, put_joined, put_tables, without_distillation
 from mixedae.weights.formats.names import translated
 
 NAMES = (
     ("embeddings.cls_token", "cls_token"),
+    ("embeddings.register_tokens", "register_tokens"),
     ("embeddings.position_embeddings", "pos_embed"),
     ("embeddings.patch_embeddings.projection.", "patch_embed.projection."),
     ("encoder.layer.*.layernorm_before.", "layers.*.ln1."),
@@ -34,7 +33,9 @@ NAMES = (
     ("layernorm.", "ln1."),
     ("pooler.layernorm.", "ln2."),
 )
-PART = re.compile(r"encoder\.layer\.(\d+)\.attention\.attention\.(query|key|value)\.(weight|bias)")
+PART = re.compile(
+    r"encoder\.layer\.(?P<layer>\d+)\.attention\.attention\.(?P<part>query|key|value)\.(?P<kind>weight|bias)"
+)
 TABLE = "encoder.layer.{}.attention.attention.relative_position_bias.relative_position_bias_table"
 SHARED = "encoder.relative_position_bias.relative_position_bias_table"
 BESIDE = re.compile(
@@ -48,32 +49,18 @@ def convert(tensors: Mapping[str, Tensor]) -> tuple[Found, str]:
 
     Args:
         tensors: of a file, without prefix.
-
-    Raises:
-        WeightsError: register tokens, for which this ViT has no place.
     """
-    refuse_registers(tensors, "embeddings.register_tokens")
-    found, joined = Found(), dict[tuple[str, str], dict[str, str]]()
+    found = Found()
     for name, value in tensors.items():
-        if part := PART.fullmatch(name):
-            joined.setdefault((part[1], part[3]), {})[part[2]] = name
-        elif not BESIDE.match(name):
+        if not (PART.fullmatch(name) or BESIDE.match(name)):
             found.put(translated(name, NAMES) or name, value, name)
-    for (layer, kind), names in joined.items():
-        like = tensors[names["query"]]
-        parts = [tensors[names[p]] if p in names else torch.zeros_like(like) for p in ("query", "key", "value")]
-        found.put(f"layers.{layer}.attn.qkv.{kind}", torch.cat(parts), *names.values())  # BEiT's keys have no bias
-    tables = []
-    for layer in sorted({layer for layer, _ in joined}, key=int):
-        table = SHARED if SHARED in tensors else TABLE.format(layer)
-        if table in tensors:
-            tables.append(tensors[table])
-            found.put(f"layers.{layer}.attn.relative_position_bias_table", tensors[table], table)
-    add_zero_positions(found, tables)
+    layers = put_joined(found, tensors, PART, "layers.{}.attn.qkv.{}")
+    put_tables(found, tensors, layers, SHARED, TABLE)
     embed = found.get("pos_embed")
-    if "embeddings.distillation_token" in tensors and embed is not None:
-        found.put("pos_embed", without_distillation(embed), *found.sources["pos_embed"])
-    return found, "huggingface"
+    if "embeddings.distillation_token" not in tensors or embed is None:
+        return found, "huggingface"
+    found.put("pos_embed", without_distillation(embed), *found.sources["pos_embed"])
+    return found, "huggingface, without its distillation token"
 
 
 FORMAT = Format(

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 NAMES = (
     ("cls_token", "cls_token"),
     ("pos_embed", "pos_embed"),
+    ("register_tokens", "reg_token"),
     ("patch_embed.projection.", "patch_embed.proj."),
+    ("pre_norm.", "norm_pre."),
     ("layers.*.ln1.", "blocks.*.norm1."),
     ("layers.*.attn.qkv.", "blocks.*.attn.qkv."),
     ("layers.*.attn.proj.", "blocks.*.attn.proj."),

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mixedae.weights.formats.base import Format, Found, refuse_registers, without_distillation
+from mixedae.weights.formats.base import Format, Found, without_distillation
 from mixedae.weights.formats.names import timm_to_mmpretrain
 
 BESIDE = re.compile(r"^(decoder_|mask_token$|masked_embed$|head\.|head_dist\.|pre_logits\.|dist_token$|fc\.)")
@@ -29,11 +29,7 @@ def convert(tensors: Mapping[str, Tensor]) -> tuple[Found, str]:
 
     Args:
         tensors: of a file, without prefix.
-
-    Raises:
-        WeightsError: register tokens, for which this ViT has no place.
     """
-    refuse_registers(tensors, "reg_token", "register_tokens")
     found = Found()
     for name, value in tensors.items():
         if BESIDE.match(name):
@@ -50,14 +46,23 @@ def convert(tensors: Mapping[str, Tensor]) -> tuple[Found, str]:
 
 
 def _fit_positions(found: Found, distilled: bool) -> None:
-    """One position for [CLS], then the patches'."""
+    """One position for [CLS], then the patches'; those of register tokens are added to the tokens."""
     embed = found.get("pos_embed")
     if embed is None or "cls_token" not in found or embed.ndim != 3:
         return
+    tokens = found.get("register_tokens")
+    number = 0 if tokens is None or tokens.ndim != 3 else tokens.shape[1]
+    count = embed.shape[1]
     if distilled:
         embed = without_distillation(embed)
-    elif _is_square(embed.shape[1]) and not _is_square(embed.shape[1] - 1):  # no_embed_class: [CLS] gets nothing
+    elif _is_square(count - 1):
+        return
+    elif _is_square(count):  # no_embed_class: [CLS] gets nothing
         embed = torch.cat((embed.new_zeros(1, 1, embed.shape[2]), embed), 1)
+    elif tokens is not None and number and _is_square(count - 1 - number):
+        name = next(iter(found.sources["register_tokens"]))
+        found.put("register_tokens", tokens + embed[:, 1 : 1 + number], name)
+        embed = torch.cat((embed[:, :1], embed[:, 1 + number :]), 1)
     found.put("pos_embed", embed, "pos_embed")
 
 

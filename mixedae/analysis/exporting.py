@@ -134,6 +134,6 @@ def _graph(checkpoint: Path, out: Path, to: str, part: str, prefix: str, heads: 
     pictures = torch.zeros(2, vit.patch_embed.proj.in_channels, *size)
     distance = (write_onnx if to == "onnx" else write_program)(vit, out, pictures)
     return (
-        f"{out}: pictures (B, {pictures.shape[1]}, {size[0]}, {size[1]}) -> features (B, {vit.num_features}), any B; "
-        f"{distance:.0e} from PyTorch's\n  {report}"
+        f"{out}: pictures (B, {pictures.shape[1]}, {size[0]}, {size[1]}) -> "
+        f"features (B, {vit.num_features}) and tokens, any B; {distance:.0e} from PyTorch's\n  {report}"
     )

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixedae.weights.ahead import read_ahead
     from mixedae.weights.anatomy import Anatomy, anatomy_of
     from mixedae.weights.export import Conversion, convert, write_state_dict
     from mixedae.weights.fingerprints import fingerprint
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mixedae.weights.whole import load_model, load_start, load_whole
 
 PLACES = {
+    "ahead": ("read_ahead",),
     "anatomy": ("Anatomy", "anatomy_of"),
     "export": ("Conversion", "convert", "write_state_dict"),
     "fingerprints": ("fingerprint",),
@@ -46,6 +48,7 @@ __all__ = [
     "load_whole",
     "mmpretrain_to_timm",
     "outline",
+    "read_ahead",
     "read_checkpoint",
     "read_state_dict",
     "read_weights",

@@ -80,6 +80,7 @@ def _training(facts: Facts) -> list[str]:
     if not run:
         return ["How it was trained is not in the file."]
     rows = [
+        ("recipe", run.get("recipe") or None),
         ("model", run.get("model.type")),
         ("training pictures", run.get("pictures")),
         ("epochs", run.get("train_cfg.max_epochs")),

@@ -115,6 +115,9 @@ def write_state_dict(path: str | Path, tensors: Mapping[str, Tensor], metadata: 
         if path.suffix == ".safetensors":
             from safetensors.torch import save_file
 
+            temporary.touch()
+            mode = temporary.stat().st_mode
             save_file(own, temporary, metadata)
+            temporary.chmod(mode)  # as the user's other files; safetensors' are private
         else:
             torch.save({"state_dict": own}, temporary)

@@ -65,7 +65,9 @@ def facts_of(path: Path, content: Any) -> Facts:
         run = json.loads(meta["mixedae_run"]) if isinstance(meta, Mapping) else None
     except (KeyError, TypeError, ValueError):
         run = None
-    return _of_run(run) if isinstance(run, Mapping) else Facts()
+    if not isinstance(run, Mapping) or not isinstance(meta, Mapping):
+        return Facts()
+    return _of_run({**run, "recipe": re.sub(r"_\d{8}_\d{6}$", "", str(meta.get("experiment_name", "")))})
 
 
 def _of_config(said: Mapping[str, Any], source: str) -> Facts:

@@ -15,10 +15,10 @@ from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from mixedae.errors import WeightsError
+from mixedae.weights.ahead import take_weights
 from mixedae.weights.facts import compare_facts
 from mixedae.weights.fingerprints import fingerprint
 from mixedae.weights.formats import RESNET_MARK, to_backbone, to_resnet
-from mixedae.weights.reading import read_weights
 from mixedae.weights.report import LoadReport, listed
 
 ALLOW_MISSING = ("ln2.*", "*.gamma1.*", "*.gamma2.*", "*gamma_[12]", "*relative_position_bias_table", "*.rel_pos_[hw]")
@@ -66,7 +66,7 @@ def load_backbone(
             are not finite. The model is then unchanged.
     """
     backbone: Any = getattr(model, "backbone", model)
-    weights = read_weights(path, map_location, part)
+    weights = take_weights(path, map_location, part)
     content = weights.tensors
     target = backbone.state_dict()
     is_resnet = RESNET_MARK in target

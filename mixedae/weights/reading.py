@@ -32,6 +32,9 @@ PAIRS = ("teacher", "student")
 
 INDEX = ".safetensors.index.json"
 
+IN_FOLDERS = ("model.safetensors", f"model{INDEX}", "pytorch_model.bin")
+"""Files of Hugging Face's folders."""
+
 ZIP_MAGIC = b"PK\x03\x04"
 
 IGNORED_GLOBALS = (
@@ -209,7 +212,10 @@ def local_file(path: str | Path) -> Path:
     if "://" in str(path) or str(path).startswith(("http:/", "https:/")):
         raise WeightsError(f"checkpoint {path} is not a local file; download it first and give its path")
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+        what = "does not exist"
+        if path.is_dir():
+            inside = next((name for name in IN_FOLDERS if (path / name).is_file()), None)
+            what = "is a folder" + (f"; give {path / inside}" if inside else "")
         raise WeightsError(f"checkpoint {path} {what}; expected a .pth or .safetensors file (relative to {Path.cwd()})")
     return path
 

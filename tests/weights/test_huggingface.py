@@ -277,14 +277,17 @@ def test_graphs_give_the_features_at_any_batch(to: str, tmp_path: Path) -> None:
     write_ours("LayerScale", tmp_path / "x.pth")
     out = tmp_path / ("x.onnx" if to == "onnx" else "x.pt2")
     said = export(tmp_path / "x.pth", out, to, heads=4)
-    assert "pictures (B, 3, 32, 32) -> features (B, 32), any B" in said
+    assert "pictures (B, 3, 32, 32) -> features (B, 32) and tokens, any B" in said
     pictures = torch.randn(5, 3, 32, 32)
-    expected = load_vit(tmp_path / "x.pth", heads=4)[0](pictures)
+    vit = load_vit(tmp_path / "x.pth", heads=4)[0]
     if to == "onnx":
-        found = torch.from_numpy(runtime.InferenceSession(str(out)).run(None, {"pictures": pictures.numpy()})[0])
+        outputs = runtime.InferenceSession(str(out)).run(None, {"pictures": pictures.numpy()})
+        features, tokens = map(torch.from_numpy, outputs)
     else:
-        found = torch.export.load(out).module()(pictures)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        features, tokens = torch.export.load(out).module()(pictures)
+    with torch.no_grad():
+        torch.testing.assert_close(features, vit(pictures), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(tokens, vit.forward_features(pictures), rtol=1e-4, atol=1e-4)
     with pytest.raises(ConfigError, match="writes a file that ends in"):
         export(tmp_path / "x.pth", tmp_path / "x.bin", to, heads=4)
 

@@ -19,6 +19,7 @@ from mixedae.errors import ConfigError, WeightsError
 from mixedae.models import MixedAEViT
 from mixedae.weights import convert, load_backbone, load_vit, read_state_dict, to_backbone
 from mixedae.weights.formats import FORMATS, PREFIXES
+from tests.weights import layouts
 from tests.weights.huggingface_models import stored
 from tests.weights.vits import ARCH, randomise, timm_vit
 
@@ -350,3 +351,45 @@ def test_every_tensor_is_taken_or_said_to_be_dropped(layout: str) -> None:
 def test_what_has_no_place_is_refused_with_the_reason(state: Callable[[], State], words: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=words):
         load_backbone(ours(), write(tmp_path / "x.pth", state()))
+
+
+@pytest.mark.parametrize("name", [*layouts.LAYOUTS, *layouts.HUGGING_FACE])
+def test_each_layout_of_the_table_is_read_or_refused_with_a_reason(name: str) -> None:
+    kind, text = layouts.what_happens(name)
+    assert kind == ("refused" if name.startswith(("Swin", "a ResNet")) else "read"), text
+    if kind == "refused":
+        assert "expected" in text
+
+
+@pytest.mark.parametrize("name", [*layouts.LAYOUTS, *layouts.HUGGING_FACE])
+@pytest.mark.parametrize("harm", ["truncated", "flipped", "not finite", "unsafe", "another model"])
+def test_bad_files_are_refused_in_every_layout(name: str, harm: str, tmp_path: Path) -> None:
+    """The model stays as it was."""
+    if name.startswith(("Swin", "a ResNet")):
+        return
+    path = layouts.write(name, tmp_path)
+    model = randomise(layouts.built(path))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    data = bytearray(path.read_bytes())
+    if harm == "truncated":
+        path.write_bytes(data[: len(data) * 2 // 3])
+    elif harm == "flipped" and path.suffix == ".pth":  # safetensors have no checksums
+        data[len(data) // 2] ^= 255
+        path.write_bytes(data)
+    elif harm == "not finite":
+        tensors = read_state_dict(path)
+        used = load_backbone(model, path, allow_missing=("ln1.*",))
+        model.load_state_dict(before)
+        first = next(n for n in tensors if tensors[n].ndim > 1 and n not in used.dropped and "mask" not in n)
+        tensors[first].view(-1)[-1] = float("nan")
+        path = write(tmp_path / "y.pth", {"state_dict": tensors})
+    elif harm == "unsafe":
+        path = write(tmp_path / "y.pth", {"state_dict": read_state_dict(path), "x": Path("/")})
+    elif harm == "another model":
+        model = randomise(MixedAEViT(arch={**ARCH, "num_layers": 5}, img_size=32, patch_size=8))
+        before = {key: value.clone() for key, value in model.state_dict().items()}
+    else:
+        return
+    with pytest.raises(WeightsError):
+        load_backbone(model, path, allow_missing=("ln1.*",))
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mixedae.errors import WeightsError
-from mixedae.weights import read_checkpoint, read_state_dict
+from mixedae.weights import ahead, read_checkpoint, read_state_dict, read_weights
 
 TENSORS = {"a.weight": torch.arange(300.0).view(20, 15), "a.bias": torch.ones(7), "n": torch.tensor(3)}
 
@@ -245,3 +245,19 @@ def test_absent_files_folders_and_urls(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("not a checkpoint at all")
     with pytest.raises(WeightsError, match=r"text\.pth .*damaged"):
         read_state_dict(tmp_path / "text.pth")
+
+
+def test_a_file_that_was_checked_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"state_dict": {"a": torch.ones(2)}}, path)
+    reads: list[str] = []
+    monkeypatch.setattr(
+        ahead, "read_weights", lambda *args, **kwargs: reads.append("") or read_weights(*args, **kwargs)
+    )
+    ahead.read_ahead(path)
+    assert torch.equal(ahead.take_weights(path).tensors["a"], torch.ones(2)) and len(reads) == 1
+    ahead.take_weights(path)  # it was forgotten
+    assert len(reads) == 2
+    ahead.read_ahead(path)
+    torch.save({"state_dict": {"a": torch.zeros(3)}}, path)
+    assert len(ahead.take_weights(path).tensors["a"]) == 3 and len(reads) == 4

@@ -211,23 +211,23 @@ def check_checkpoints(cfg: Any) -> None:
     Raises:
         WeightsError: none was given where one is needed, or it is absent, damaged or unsafe.
     """
-    from mixedae.weights import PretrainedViT, read_state_dict  # torch and mmpretrain, seconds
+    from mixedae.weights import PretrainedViT, read_ahead  # torch and mmpretrain, seconds
 
-    paths = []
+    paths: list[tuple[Any, str]] = []
     for _, node in walk(cfg.get("model") or {}):
         if _name(node) in PRETRAINED:
             checkpoint = node.get("checkpoint")
             if not checkpoint:
                 raise PretrainedViT.not_given()
             if checkpoint != "random":
-                paths.append(checkpoint)
+                paths.append((checkpoint, node.get("part") or ""))
     if cfg.get("load_from"):
-        paths.append(cfg["load_from"])
-    for path in paths:
+        paths.append((cfg["load_from"], ""))
+    for path, part in paths:
         if not isinstance(path, str):
             raise WeightsError(f"checkpoint {path!r} found; expected the path of a file")
         if ELSEWHERE not in path:
-            read_state_dict(path)
+            read_ahead(path, part)
 
 
 def _name(node: Any) -> str:

@@ -21,6 +21,9 @@ BESIDE = re.compile(r"^(decoder_|mask_token$|masked_embed$|head\.|head_dist\.|pr
 """What state dicts hold beside the backbone."""
 
 GAMMA = re.compile(r"blocks\.(\d+)\.gamma_([12])")
+RELATIVE = re.compile(r"blocks\.(\d+)\.attn\.rel_pos_([hw])")
+"""ViTDet's, of detectron2 and mmdet's project, which timm does not have."""
+
 QKV = re.compile(r"blocks\.(\d+)\.attn\.qkv\.weight")
 
 
@@ -38,6 +41,8 @@ def convert(tensors: Mapping[str, Tensor]) -> tuple[Found, str]:
         if gamma := GAMMA.fullmatch(name):
             part = "attn.gamma1" if gamma[2] == "1" else "ffn.gamma2"
             new = f"layers.{gamma[1]}.{part}.weight"
+        if relative := RELATIVE.fullmatch(name):
+            new = f"layers.{relative[1]}.attn.rel_pos_{relative[2]}"
         found.put(new, value, name)
         if (qkv := QKV.fullmatch(name)) and f"blocks.{qkv[1]}.attn.qkv.bias" not in tensors:  # qkv_bias=False
             found.put(f"layers.{qkv[1]}.attn.qkv.bias", value.new_zeros(len(value)))
@@ -48,7 +53,11 @@ def convert(tensors: Mapping[str, Tensor]) -> tuple[Found, str]:
 def _fit_positions(found: Found, distilled: bool) -> None:
     """One position for [CLS], then the patches'; those of register tokens are added to the tokens."""
     embed = found.get("pos_embed")
-    if embed is None or "cls_token" not in found or embed.ndim != 3:
+    if embed is None or embed.ndim != 3:
+        return
+    if "cls_token" not in found:
+        if _is_square(embed.shape[1] - 1) and not _is_square(embed.shape[1]):  # ViTDet keeps the position of [CLS]
+            found.put("pos_embed", embed[:, 1:], "pos_embed")
         return
     tokens = found.get("register_tokens")
     number = 0 if tokens is None or tokens.ndim != 3 else tokens.shape[1]

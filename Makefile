@@ -11,8 +11,9 @@ WORKERS := --numprocesses auto --maxprocesses 4 --dist worksteal
 TORCH ?=
 TORCHVISION ?=
 VERSIONS := .venv-versions
+EXPORT := .venv-export
 
-.PHONY: quickstart test test-fast test-slow test-versions lint clean
+.PHONY: quickstart test test-fast test-slow test-versions test-export lint clean
 
 $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else 'Python %d.%d found, 3.10 to 3.12 expected: call make PYTHON=python3.11' % v)"
@@ -46,6 +47,13 @@ test-versions:
 	$(VERSIONS)/bin/python -c "import sys, torch, torchvision; print(sys.version.split()[0], torch.__version__, torchvision.__version__)"
 	$(VERSIONS)/bin/python -m pytest $(WORKERS) -m "not slow and not train"
 
+# Weights in and out, compared with transformers and onnxruntime, in an environment of its own (requirements-export.txt).
+test-export:
+	$(PYTHON) -m venv --clear $(EXPORT)
+	$(EXPORT)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-export.txt
+	$(EXPORT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(EXPORT)/bin/python -m pytest $(WORKERS) -rs tests/weights -m "not slow"
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,4 +61,4 @@ lint: $(STAMP)
 	$(BIN)/lint-imports --no-logo --no-cache
 
 clean:
-	rm -rf $(VENV) $(VERSIONS) data/mini .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(VERSIONS) $(EXPORT) data/mini .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -80,6 +80,24 @@ class SpatialAttention(nn.Module):
         return self.attn_drop if self.training else 0.0
 
 
+def resize_bias_table(table: Tensor, own: Grid, grid: Grid) -> Tensor:
+    """A table of biases for another grid: bicubic with aligned corners, so that offset zero stays offset zero.
+
+    Args:
+        table: ((2H - 1)(2W - 1) + E, heads); the last E rows, [CLS]'s, stay as they are.
+        own: H and W.
+        grid: rows and columns wanted.
+    """
+    rows, columns = (2 * side - 1 for side in own)
+    size = tuple(2 * side - 1 for side in grid)
+    if size == (rows, columns):
+        return table
+    offsets, prefix = table[: rows * columns], table[rows * columns :]
+    image = offsets.T.reshape(1, -1, rows, columns).float()
+    image = F.interpolate(image, size=size, mode="bicubic", align_corners=True)
+    return torch.cat((image.flatten(2)[0].T.to(table.dtype), prefix))
+
+
 class BiasTableAttention(SpatialAttention):
     """Attention with one learnt number for each head and offset between two patches (BEiT), zero at the start.
 
@@ -109,15 +127,8 @@ class BiasTableAttention(SpatialAttention):
         Returns:
             (heads, N, N).
         """
-        table, own = self.relative_position_bias_table, tuple(2 * side - 1 for side in self.grid)
-        size = tuple(2 * side - 1 for side in grid)
-        offsets, prefix = table[: own[0] * own[1]], table[own[0] * own[1] :]
-        if size != own:
-            image = offsets.T.reshape(1, self.num_heads, *own).float()
-            image = F.interpolate(image, size=size, mode="bicubic", align_corners=True)
-            offsets = image.reshape(self.num_heads, -1).T.to(table.dtype)
-        index = offset_index(*grid, self.num_prefix, table.device)
-        return torch.cat((offsets, prefix))[index].permute(2, 0, 1)
+        table = resize_bias_table(self.relative_position_bias_table, self.grid, grid)
+        return table[offset_index(*grid, self.num_prefix, table.device)].permute(2, 0, 1)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, grid: Grid) -> Tensor:
         """See :meth:`SpatialAttention.attend`."""

@@ -15,6 +15,7 @@ from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from mixedae.errors import WeightsError
+from mixedae.models.spatial_attention import resize_bias_table
 from mixedae.weights.ahead import take_weights
 from mixedae.weights.facts import compare_facts
 from mixedae.weights.fingerprints import fingerprint
@@ -43,8 +44,9 @@ def load_backbone(
 ) -> LoadReport:
     """Load pre-trained weights into a ViT or ResNet, all of them or none.
 
-    Position embeddings of another grid are interpolated (bicubic, mmpretrain's ``resize_pos_embed``). Files do not say
-    their grid: a square number of positions is taken as a square grid, any other number must be the model's own.
+    Position embeddings of another grid are interpolated (bicubic, mmpretrain's ``resize_pos_embed``), and so are tables
+    of relative positions (bicubic with aligned corners, as for other inputs than the table's). Files do not say their
+    grid: a square number of positions is taken as a square grid, any other number must be the model's own.
 
     Args:
         model: mmpretrain's ``VisionTransformer`` or ``ResNet`` or a subclass; if it has a ``backbone``, that is
@@ -82,6 +84,8 @@ def load_backbone(
         if embed is not source["pos_embed"]:
             resized["pos_embed"] = (tuple(source["pos_embed"].shape), tuple(embed.shape))
             new["pos_embed"] = embed
+    for name, table in _fit_tables(source, backbone).items():
+        resized[name], new[name] = (tuple(source[name].shape), tuple(table.shape)), table
     name = "patch_embed.projection.weight"
     if name in source and name in target and source[name].shape[1] != target[name].shape[1]:
         had, has = source[name].shape[1], target[name].shape[1]
@@ -161,6 +165,23 @@ def _fit_pos_embed(embed: Tensor, has_cls: bool, backbone: Any, path: str | Path
             f"{shape[1] - extra}; expected a square grid, or exactly the model's"
         )
     return resize_pos_embed(embed, (side, side), grid, backbone.interpolate_mode, extra)
+
+
+def _fit_tables(source: Mapping[str, Tensor], backbone: Any) -> dict[str, Tensor]:
+    """Tables of relative positions that are for another square grid than the model's, on the model's."""
+    fitted = {}
+    for i, layer in enumerate(backbone.layers if hasattr(backbone, "layers") else ()):
+        name = f"layers.{i}.attn.relative_position_bias_table"
+        own = getattr(layer.attn, "relative_position_bias_table", None)
+        if name not in source or own is None or source[name].shape == own.shape:
+            continue
+        table, prefix = source[name], layer.attn.num_prefix
+        side = math.isqrt(len(table) - 3)
+        if side * side + 3 != len(table) or side % 2 == 0 or table.shape[1] != own.shape[1]:
+            continue  # the check of shapes tells
+        half = (side + 1) // 2
+        fitted[name] = resize_bias_table(table, (half, half), layer.attn.grid)[: len(own) if not prefix else None]
+    return fitted
 
 
 def _hint(extra: Sequence[str], registers: int) -> str:

@@ -9,17 +9,17 @@ and arrays as they are, and a log history that is built from them. There is no f
 import json
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mixedae.errors import WeightsError
 from mixedae.weights.facts import Facts, facts_of
+from mixedae.weights.standins import History, ignored_globals, kept_globals
 
 WRAPPERS = ("state_dict", "model")
 """Keys under which checkpoints keep their weights: OpenMMLab's and timm's, then official MAE's."""
@@ -36,69 +36,6 @@ IN_FOLDERS = ("model.safetensors", f"model{INDEX}", "pytorch_model.bin")
 """Files of Hugging Face's folders."""
 
 ZIP_MAGIC = b"PK\x03\x04"
-
-IGNORED_GLOBALS = (
-    "mmengine.logging.history_buffer.HistoryBuffer",
-    "mmengine.config.config.ConfigDict",
-    "builtins.getattr",  # a HistoryBuffer pickles its own methods by it
-    "builtins.bytes",  # an empty array
-    "builtins.slice",
-    "numpy._core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",  # numpy 1's names
-    "numpy.core.multiarray.scalar",
-    "numpy.ndarray",
-    "numpy.dtype",
-    "argparse.Namespace",
-)
-
-
-class _Ignored:
-    """Stands in for a pickled object that is not a weight, and keeps nothing of it."""
-
-    def __new__(cls, *args: Any) -> "_Ignored":
-        return object.__new__(cls)
-
-    def __init__(self, *args: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-class _History:
-    """Stands in for a pickled HistoryBuffer and keeps its numbers only."""
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.arrays = state["_log_history"], state["_count_history"]
-        self.max_length = state["max_length"]
-
-    def buffer(self) -> Any:
-        from mmengine.logging import HistoryBuffer
-
-        if not all(isinstance(array, np.ndarray) for array in self.arrays) or not isinstance(self.max_length, int):
-            raise TypeError("a log history does not hold arrays of numbers")
-        return HistoryBuffer(*self.arrays, self.max_length)
-
-
-def _no_method(owner: Any, name: str) -> None:
-    """Stands in for getattr, by which a HistoryBuffer names its own methods."""
-
-
-def _no_bytes() -> bytes:
-    """Stands in for the bytes of an empty array."""
-    return b""
-
-
-def _kept_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """What torch.load may build of a run's state: arrays and numbers of NumPy, dicts for ConfigDicts, stand-ins."""
-    reconstruct, scalar = np.zeros(1).__reduce__()[0], np.float32(0).__reduce__()[0]
-    kept: list[Any] = [(_Ignored, "argparse.Namespace"), (_History, IGNORED_GLOBALS[0]), (dict, IGNORED_GLOBALS[1])]
-    kept += [(_no_method, "builtins.getattr"), (_no_bytes, "builtins.bytes"), (slice, "builtins.slice")]
-    for module in ("numpy._core.multiarray", "numpy.core.multiarray"):
-        kept += [(reconstruct, f"{module}._reconstruct"), (scalar, f"{module}.scalar")]
-    kinds = {type(np.dtype(code)) for code in (*np.typecodes["AllInteger"], *np.typecodes["Float"], "?", "U", "S")}
-    return [*kept, np.ndarray, np.dtype, *kinds]  # no arrays of objects
 
 
 @dataclass(frozen=True)
@@ -129,7 +66,7 @@ def read_weights(path: str | Path, map_location: str | torch.device = "cpu", par
         WeightsError: see :func:`read_state_dict`; or there is no such part.
     """
     path = local_file(path)
-    content = _read(path, map_location, [(_Ignored, name) for name in IGNORED_GLOBALS])
+    content = _read(path, map_location, ignored_globals())
     keys = (*WRAPPERS, *PAIRS, *AVERAGED)
     there = [key for key in keys if isinstance(content, Mapping) and _is_set(content.get(key))]
     chosen = part or next(iter(there), "")
@@ -182,7 +119,7 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
         WeightsError: absent, empty, truncated, damaged or unsafe file, or one without weights.
     """
     path = local_file(path)
-    content = _read(path, map_location, _kept_globals())
+    content = _read(path, map_location, kept_globals())
     state_dict = OrderedDict(_unwrap(content, path))
     wrapped = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
     state_dict._metadata = getattr(wrapped, "_metadata", OrderedDict())  # type: ignore[attr-defined]  # as torch has it
@@ -193,7 +130,7 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
         checkpoint["meta"].pop("config", None)
     try:
         scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
-        scalars.update({key: value.buffer() for key, value in scalars.items() if isinstance(value, _History)})
+        scalars.update({key: value.buffer() for key, value in scalars.items() if isinstance(value, History)})
     except (AttributeError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
     return checkpoint

@@ -56,7 +56,10 @@ class LoadReport:
             f"resized {len(self.resized)} | new {len(self.allowed_missing)} | "
             f"unused {len(self.unexpected)} | not backbone {len(self.dropped)}",
         ]
-        lines += [f"  resized: {name} {old} -> {new}" for name, (old, new) in self.resized.items()]
+        groups: dict[str, list[str]] = {}
+        for name, (old, new) in self.resized.items():
+            groups.setdefault(f"{old} -> {new}", []).append(name)
+        lines += [f"  resized: {_some(names, 1)} {change}" for change, names in groups.items()]
         if self.dropped:
             parts = Counter(name.split(".")[0] for name in self.dropped)
             lines.append("  not backbone: " + ", ".join(f"{name} ({count})" for name, count in parts.items()))

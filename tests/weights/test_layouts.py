@@ -187,6 +187,24 @@ def test_beit(shared: bool, tmp_path: Path) -> None:
         load_backbone(ours(layer_scale_init_value=0.1), path)
 
 
+@pytest.mark.parametrize("with_cls", [True, False])
+def test_beits_tables_on_another_grid_are_those_of_the_forward_pass(with_cls: bool, tmp_path: Path) -> None:
+    state, _ = beit()
+    path = write(tmp_path / "x.pth", {"model": state})
+    options = dict(relative_position="table", layer_scale_init_value=0.1, with_cls_token=with_cls)
+    own, other = (
+        ours(**options),
+        randomise(MixedAEViT(arch=ARCH, img_size=(48, 40), patch_size=8, out_type="raw", **options)),
+    )
+    load_backbone(own, path)
+    report = load_backbone(other, path)
+    assert "layers.0.attn.relative_position_bias_table" in report.resized
+    assert "relative_position_bias_table, ... (2 more) (52, 4) -> (" in str(report)
+    images = torch.randn(2, 3, 48, 40)
+    with torch.no_grad():
+        torch.testing.assert_close(other(images)[0], own(images)[0], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("prefix", ["", "vit."])
 def test_hugging_face_in_one_file_and_in_several(prefix: str, tmp_path: Path) -> None:
     model = timm_vit()

@@ -1,5 +1,6 @@
 """load_vit: timm's ViT with any checkpoint's weights, features equal, and no OpenMMLab in the process."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,14 @@ def test_no_openmmlab_is_imported(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_snippets_of_the_documentation_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "checkpoints.md").read_text(), re.DOTALL)
+    assert blocks
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "dino_vitbase16_pretrain.pth", timm_vit(embed_dim=192, num_heads=3).state_dict())
+    names: dict = {"pictures": IMAGES}
+    for block in blocks:
+        exec(block, names)
+    assert names["features"].shape == (2, 192)

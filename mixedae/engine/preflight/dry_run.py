@@ -85,6 +85,7 @@ def dry_run(runner: Runner) -> dict[str, Any]:
         "iterations": runner.max_iters,
         "optimizer_steps": -(-runner.max_iters // batch.accumulation),
         "load_report": None if load is None else load.summary(),
+        "load_from": runner._load_from,
         "losses": hook.losses,
         "validated": validated,
         "step_s": hook.seconds,
@@ -144,7 +145,9 @@ def describe(facts: dict[str, Any]) -> str:
         "model": f"{facts['model']}, {facts['parameters'] / 1e6:.2f} M parameters, "
         f"{facts['trainable'] / 1e6:.2f} M of them learn",
         "weights": (
-            "none loaded"
+            f"a whole model from {facts['load_from']}"
+            if facts["load_from"]
+            else "none loaded"
             if weights is None
             else f"{weights['path']} ({weights['format']}): {weights['matched']} matched, {len(weights['resized'])} "
             f"resized, {len(weights['allowed_missing'])} new, {sum(weights['dropped'].values())} not backbone, "

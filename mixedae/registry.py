@@ -88,7 +88,7 @@ def _child(name: str, parent: Registry, *locations: str) -> StrictRegistry:
     return StrictRegistry(name, parent=parent, scope=SCOPE, locations=list(locations))
 
 
-MODELS = _child("model", MMENGINE_MODELS, "mixedae.models")
+MODELS = _child("model", MMENGINE_MODELS, "mixedae.models", "mixedae.methods")
 WEIGHT_INITIALIZERS = _child("weight initializer", MMENGINE_WEIGHT_INITIALIZERS, "mixedae.weights.pretrained")
 HOOKS = _child("hook", MMENGINE_HOOKS, "mixedae.engine")
 RUNNERS = _child("runner", MMENGINE_RUNNERS, "mixedae.engine")

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 import mixedae.registry  # noqa: F401  # makes mmengine know the scope
 from mixedae.errors import ConfigError, WeightsError
-from mixedae.models import MAE, MixedAE, MixedAEViT
+from mixedae.methods import MAE, MixedAE
+from mixedae.models import MixedAEViT
 from mixedae.registry import MODELS, accepted_keys
 from mixedae.weights import anatomy_of, load_backbone, load_model, read_weights, to_backbone
 

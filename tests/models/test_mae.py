@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 
-import mixedae.models.mae as algorithm
+import mixedae.methods.mae as algorithm
 from mixedae.errors import ConfigError, ImageSizeError
 from mixedae.ops import draw_mask, normalize_patches, patchify
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mixedae.models.mixedae as algorithm
+import mixedae.methods.mixedae as algorithm
 from mixedae.errors import ConfigError, GroupSizeError
 from mixedae.ops import homologous_attention_reference, normalize_patches, patchify, sample_sources
 

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS as REGISTRY
 from mmengine.registry import DefaultScope
 from torch import nn
 
-import mixedae.models.mae
+import mixedae.methods.mae
 from mixedae.analysis.exporting import export
 from mixedae.errors import ConfigError, WeightsError
 from mixedae.models import MixedAEViT
@@ -100,7 +100,7 @@ def test_a_whole_vitmae_goes_on_with_the_loss_of_transformers(tmp_path: Path, mo
     said = load_start(model, read_checkpoint(path), path)
     assert "huggingface (vit.*), encoder and decoder; 2 heads, as " in said
     order = example.values["noise"].argsort(1)
-    monkeypatch.setattr(mixedae.models.mae, "draw_mask", lambda *args, **kwargs: (order[:, :4], order[:, 4:]))
+    monkeypatch.setattr(mixedae.methods.mae, "draw_mask", lambda *args, **kwargs: (order[:, :4], order[:, 4:]))
     with torch.no_grad():
         close(model.loss(example.values["pictures"])["loss_recon"], example.values["loss"][0])
     mixed = pretraining("mixedae")

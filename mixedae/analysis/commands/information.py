@@ -20,7 +20,7 @@ from mixedae.analysis.measures.information import (
 )
 from mixedae.analysis.pictures import read_pictures
 from mixedae.errors import ConfigError
-from mixedae.models import MAE
+from mixedae.methods import MAE
 from mixedae.models.vit import patch_size
 from mixedae.ops import given_by, patchify, sample_sources
 

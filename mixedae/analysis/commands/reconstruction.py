@@ -13,7 +13,7 @@ from mixedae.analysis.figures import in_house_style, new_figure, save, show_imag
 from mixedae.analysis.measures.reconstruction import reconstruct_masked, reconstruct_mixed
 from mixedae.analysis.pictures import read_pictures
 from mixedae.errors import ConfigError
-from mixedae.models import MAE
+from mixedae.methods import MAE
 from mixedae.models.vit import patch_size
 
 GREY = 0.5  # of removed patches

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mixedae.analysis.intervals import Numbers
 from mixedae.errors import ConfigError
-from mixedae.models import MAE
+from mixedae.methods import MAE
 from mixedae.models.recognition import evaluating
 from mixedae.models.vit import patch_size
 from mixedae.ops import given_by, take

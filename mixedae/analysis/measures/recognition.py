@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixedae.analysis.intervals import Numbers
 from mixedae.errors import ConfigError, WeightsError
-from mixedae.models import MixedAE
+from mixedae.methods import MixedAE
 from mixedae.models.recognition import chance_level, recognition_by_layer
 from mixedae.models.vit import patch_size
 from mixedae.ops import patchify, sample_sources

@@ -1,10 +1,11 @@
 """One number stands in several keys of a config: where two of them differ, both are named before anything is built."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mixedae.engine.preflight.data import leaf_datasets
 from mixedae.errors import ConfigError, ImageSizeError
+from mixedae.nodes import pair, type_name
 
 WIDTHS = {"b": 768, "base": 768, "l": 1024, "large": 1024, "h": 1280, "huge": 1280}
 """Of mmpretrain's ViTs; others are not compared."""
@@ -69,7 +70,7 @@ def _classes(cfg: Any, model: Any) -> Iterator[Fact]:
 def _backbone(cfg: Any, model: Any) -> Iterator[Fact]:
     """Of a ViT and what reads its tokens."""
     backbone = model.get("backbone") or {}
-    kind = _name(backbone)
+    kind = type_name(backbone)
     if not kind.endswith(("ViT", "VisionTransformer")):
         return
     arch = backbone.get("arch")
@@ -85,15 +86,15 @@ def _backbone(cfg: Any, model: Any) -> Iterator[Fact]:
         yield "width", "model.head.embed_dims", head.get("embed_dims")
         for place, one in _each("model.neck", neck):
             yield "width", f"{place}.embed_dim", one.get("embed_dim")
-            if _name(one) in ("ViTPyramid", "SimpleFeaturePyramid"):
+            if type_name(one) in ("ViTPyramid", "SimpleFeaturePyramid"):
                 yield "width", f"{place}.in_channels", one.get("in_channels")
     yield "channels", "model.backbone.in_channels", backbone.get("in_channels", 3)
     for key, part in (("data_preprocessor", cfg), ("model.data_preprocessor", model)):
         mean = (part.get("data_preprocessor") or {}).get("mean")
         yield "channels", f"the length of {key}.mean", len(mean) if mean else None
     for place, one in _each("model.neck", model.get("neck")):
-        if _name(one) == "MixedAEPretrainDecoder":
-            patch, size = backbone.get("patch_size", 16), _pair(backbone.get("img_size", 224))
+        if type_name(one) == "MixedAEPretrainDecoder":
+            patch, size = backbone.get("patch_size", 16), pair(backbone.get("img_size", 224))
             yield "patch", "model.backbone.patch_size", patch
             yield "patch", f"{place}.patch_size", one.get("patch_size", 16)
             yield "patches", "model.backbone.img_size in patches", size[0] // patch * (size[1] // patch)
@@ -106,17 +107,17 @@ def _crops(cfg: Any, model: Any) -> Iterator[Fact]:
     backbone = model.get("backbone") or {}
     size = backbone.get("img_size")
     loader = cfg.get("train_dataloader")
-    if _name(model) not in ("ImageClassifier", "EncoderDecoder") or size is None or not loader:
+    if type_name(model) not in ("ImageClassifier", "EncoderDecoder") or size is None or not loader:
         return
-    yield "size", "model.backbone.img_size", _pair(size)
+    yield "size", "model.backbone.img_size", pair(size)
     padded = (model.get("data_preprocessor") or {}).get("size")
-    yield "size", "model.data_preprocessor.size", _pair(padded) if padded else None
+    yield "size", "model.data_preprocessor.size", pair(padded) if padded else None
     window = (model.get("test_cfg") or {}).get("crop_size")
-    yield "size", "model.test_cfg.crop_size", _pair(window) if window else None
+    yield "size", "model.test_cfg.crop_size", pair(window) if window else None
     for dataset in leaf_datasets(loader["dataset"]):
         for step in dataset.get("pipeline") or ():
-            if (key := CROPS.get(_name(step))) and step.get(key) is not None:
-                yield "size", f"{key} of {_name(step)} in train_dataloader", _pair(step[key])
+            if (key := CROPS.get(type_name(step))) and step.get(key) is not None:
+                yield "size", f"{key} of {type_name(step)} in train_dataloader", pair(step[key])
 
 
 def _each(key: str, part: Any) -> Iterator[tuple[str, Any]]:
@@ -124,11 +125,3 @@ def _each(key: str, part: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"{key}[{i}]", one) for i, one in enumerate(part) if one)
     elif part:
         yield key, part
-
-
-def _name(node: Any) -> str:
-    return str(node.get("type", "")).split(".")[-1]
-
-
-def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size[0], size[1])

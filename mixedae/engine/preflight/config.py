@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from mixedae.engine.preflight.agreement import check_agreement
 from mixedae.engine.preflight.data import check_datasets
-from mixedae.engine.preflight.keys import check_known_keys, walk
-from mixedae.errors import ConfigError, FolderInUseError, GroupSizeError, ImageSizeError, WeightsError
+from mixedae.engine.preflight.keys import check_known_keys
+from mixedae.errors import ConfigError, FolderInUseError, ImageSizeError, WeightsError
+from mixedae.nodes import image_size, patch_side, type_name, walk
 
 if TYPE_CHECKING:
     from mixedae.engine.resuming import RunFolder
@@ -43,7 +44,7 @@ def preflight(cfg: Any, splits: Sequence[str] = ("train", "val"), dry_run: bool 
 
 
 def check_sizes(cfg: Any) -> None:
-    """Check image, patch and group size, and that pre-training crops have the encoder's size.
+    """Check image and patch size, and what a pre-training's method asks for.
 
     Args:
         cfg: the resolved config.
@@ -53,43 +54,36 @@ def check_sizes(cfg: Any) -> None:
         GroupSizeError: the group size does not divide the batch, or there are fewer patches than images in a group.
     """
     for path, node in walk(cfg.get("model") or {}):
-        if _name(node) not in PRETRAINED and _name(node).endswith(("ViT", "VisionTransformer")):
-            (height, width), patch = _image_size(node), _patch_size(node)
+        if type_name(node) not in PRETRAINED and type_name(node).endswith(("ViT", "VisionTransformer")):
+            (height, width), patch = image_size(node), patch_side(node)
             if height % patch or width % patch:
                 raise ImageSizeError(
                     f"model.{path}: patches of {patch} do not divide an image of {height} x {width}; the nearest sizes "
                     f"are {height // patch * patch} and {-(-height // patch) * patch}"
                 )
-    model = cfg.get("model") or {}
-    if _name(model) in ("MAE", "MixedAE") and model.get("backbone") and cfg.get("train_dataloader"):
-        size = _image_size(model["backbone"])
-        for step in cfg["train_dataloader"]["dataset"].get("pipeline") or ():
-            scale = step.get("scale") if _name(step) == "RandomResizedCrop" else None
-            if scale is not None and _pair(scale) != size:
-                raise ImageSizeError(
-                    f"the training pipeline crops to {scale}, model.backbone.img_size is {size[0]} x {size[1]}: the "
-                    "fixed positions of pre-training need the same; change one of them"
-                )
-        if _name(model) == "MixedAE":
-            _check_groups(model, cfg["train_dataloader"], size)
+    check_method(cfg)
 
 
-def _check_groups(model: Any, loader: Any, size: tuple[int, int]) -> None:
-    group, batch = model.get("group_size", 4), loader.get("batch_size")
-    patch = _patch_size(model["backbone"])
-    patches = size[0] // patch * (size[1] // patch)
-    if group > patches:
-        raise GroupSizeError(f"group_size={group} images share {patches} patches; expected at most {patches}")
-    if group < 2 or (batch and batch % group):
-        raise GroupSizeError(
-            f"train_dataloader.batch_size={batch} is per process and must be a multiple of model.group_size={group}, "
-            "which is at least 2; change one of them"
-        )
-    if not loader.get("drop_last") and _name(loader.get("sampler") or {}) != "InfiniteSampler":
-        raise GroupSizeError(
-            "train_dataloader.drop_last is off: the last batch of an epoch may hold a number of images that "
-            f"model.group_size={group} does not divide; set train_dataloader.drop_last=True"
-        )
+def check_method(cfg: Any) -> None:
+    """Ask the method of a pre-training about its config (see :mod:`mixedae.methods`), if it has something to say.
+
+    Args:
+        cfg: the resolved config.
+
+    Raises:
+        MixedAEError: what the method says.
+    """
+    model, loader = cfg.get("model") or {}, cfg.get("train_dataloader")
+    if not (type_name(model) and model.get("backbone") and loader):
+        return
+    from mmengine.registry import MODELS
+
+    import mixedae.registry
+
+    scope = mixedae.registry.MODELS if str(model["type"]).startswith(f"{mixedae.registry.SCOPE}.") else MODELS
+    method = scope.get(model["type"])
+    if check := getattr(method, "check_config", None):
+        check(model, loader)
 
 
 def check_schedule(cfg: Any) -> None:
@@ -109,10 +103,10 @@ def check_schedule(cfg: Any) -> None:
         begin, end = scheduler.get("begin", 0), scheduler.get("end")
         if last and begin > last:
             raise ConfigError(
-                f"param_scheduler[{i}] ({_name(scheduler)}) begins at {begin} {unit}, the run ends at {last}: it would "
-                "never act; shorten the warm-up before it or train longer"
+                f"param_scheduler[{i}] ({type_name(scheduler)}) begins at {begin} {unit}, the run ends at {last}: it "
+                "would never act; shorten the warm-up before it or train longer"
             )
-        if last and _name(scheduler) == "LinearLR" and begin == 0 and end is not None and end > last:
+        if last and type_name(scheduler) == "LinearLR" and begin == 0 and end is not None and end > last:
             raise ConfigError(
                 f"param_scheduler[{i}] warms up for {end} {unit}, the run ends at {last} before the learning rate is "
                 f"reached; shorten it (param_scheduler.{i}.end) or train longer"
@@ -134,7 +128,7 @@ def check_evaluators(cfg: Any) -> None:
         for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
             best = evaluator.get("topk", 1)
             most = max(best) if isinstance(best, list | tuple) else best
-            if _name(evaluator) == "Accuracy" and isinstance(classes, int) and most > classes:
+            if type_name(evaluator) == "Accuracy" and isinstance(classes, int) and most > classes:
                 raise ConfigError(
                     f"{split}_evaluator.topk={best} and model.head.num_classes={classes} found: there are no {most} "
                     f"best of {classes} classes; set {split}_evaluator.topk=1"
@@ -215,7 +209,7 @@ def check_checkpoints(cfg: Any) -> None:
 
     paths: list[tuple[Any, str]] = []
     for _, node in walk(cfg.get("model") or {}):
-        if _name(node) in PRETRAINED:
+        if type_name(node) in PRETRAINED:
             checkpoint = node.get("checkpoint")
             if not checkpoint:
                 raise PretrainedViT.not_given()
@@ -228,21 +222,3 @@ def check_checkpoints(cfg: Any) -> None:
             raise WeightsError(f"checkpoint {path!r} found; expected the path of a file")
         if ELSEWHERE not in path:
             read_ahead(path, part)
-
-
-def _name(node: Any) -> str:
-    """The type that a config names, without its scope."""
-    return str(node.get("type", "")).split(".")[-1]
-
-
-def _image_size(backbone: Any) -> tuple[int, int]:
-    return _pair(backbone.get("img_size", 224))
-
-
-def _patch_size(backbone: Any) -> int:
-    size: int = backbone.get("patch_size", 16)
-    return size
-
-
-def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size[0], size[1])

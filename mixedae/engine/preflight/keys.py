@@ -1,13 +1,14 @@
 """Unknown keys in the configs of this project's types, told with the nearest known key."""
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from mmengine.registry import Registry
 
 import mixedae.registry
 from mixedae.errors import ConfigError
+from mixedae.nodes import walk
 from mixedae.registry import accepted_keys
 from mixedae.wording import nearest
 
@@ -45,25 +46,6 @@ def check_keys(path: str, kind: str, keys: Iterable[str]) -> None:
         return
     for key in set(keys) - known - TAKEN_BY_MMENGINE:
         raise ConfigError(f"{path or 'the config'} ({kind}) has the unknown key `{key}`; {nearest(key, known)}")
-
-
-def walk(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every dict inside a config, with its path.
-
-    Args:
-        node: a config, dict, list or value.
-        path: of ``node``.
-
-    Yields:
-        Pairs such as ``('model.backbone', {...})``.
-    """
-    if hasattr(node, "keys"):
-        yield path, node
-        for key in node.keys():  # noqa: SIM118  # mmengine's Config iterates over keys only through keys()
-            yield from walk(node[key], f"{path}.{key}" if path else str(key))
-    elif isinstance(node, list | tuple):
-        for i, item in enumerate(node):
-            yield from walk(item, f"{path}[{i}]")
 
 
 def registered(kind: str, path: str = "") -> type:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mixedae.datasets.fingerprint import content_hash
-from mixedae.engine.preflight.keys import walk
 from mixedae.engine.unwrapping import unwrapped
 from mixedae.errors import ConfigError
 from mixedae.files import replacing
+from mixedae.nodes import walk
 from mixedae.weights import fingerprint
 
 FOLDER = "work_dirs/features"

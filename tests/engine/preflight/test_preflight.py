@@ -14,9 +14,10 @@ from PIL import Image
 
 from mixedae.engine.preflight.config import check_retention, check_schedule, check_sizes, preflight
 from mixedae.engine.preflight.data import check_datasets
-from mixedae.engine.preflight.keys import check_known_keys, walk
+from mixedae.engine.preflight.keys import check_known_keys
 from mixedae.errors import ConfigError, DataError, GroupSizeError, ImageSizeError, WeightsError
 from mixedae.files import ROOT
+from mixedae.nodes import walk
 
 
 def picture(path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from mmpretrain.models import MAE as MMPretrainMAE
 from torch import Tensor
 
+from mixedae.methods.checks import check_crops
 from mixedae.models.vit import patch_size
 from mixedae.ops import draw_mask, patchify, take
 from mixedae.registry import MODELS
@@ -39,6 +40,16 @@ class MAE(MMPretrainMAE):
             inputs: (B, C, H, W).
         """
         return self.backbone(inputs)
+
+    @classmethod
+    def check_config(cls, model: Any, loader: Any) -> None:
+        """See :func:`mixedae.methods.checks.check_crops`.
+
+        Args:
+            model: of the config.
+            loader: ``train_dataloader``.
+        """
+        check_crops(model, loader)
 
     def loss(self, inputs: Tensor, data_samples: list | None = None, **kwargs: Any) -> dict[str, Tensor]:
         """Mean squared error on the removed patches.

@@ -8,6 +8,7 @@ from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from mixedae.errors import ConfigError
+from mixedae.methods.checks import check_crops, check_groups
 from mixedae.models.vit import patch_size
 from mixedae.ops import masked_positions, mix, num_groups, patchify, sample_sources
 from mixedae.ops.mixing import MODES, share_counts
@@ -132,6 +133,17 @@ class MixedAE(BaseSelfSupervisor):
             (M*G, L, P*P*C).
         """
         return self.neck.predict(self.neck.decode_mixed(latent, sources, self.group_size))
+
+    @classmethod
+    def check_config(cls, model: Any, loader: Any) -> None:
+        """See :func:`mixedae.methods.checks.check_crops` and :func:`mixedae.methods.checks.check_groups`.
+
+        Args:
+            model: of the config.
+            loader: ``train_dataloader``.
+        """
+        check_crops(model, loader)
+        check_groups(model, loader)
 
     def loss(self, inputs: Tensor, data_samples: list | None = None, **kwargs: Any) -> dict[str, Tensor]:
         """Both terms of Eq. (8).

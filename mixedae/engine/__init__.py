@@ -1,6 +1,8 @@
 """What plugs into mmengine's Runner: parameter groups and hooks that configs name, and checks before it is built."""
 
+from mixedae.engine.each_clip import EachClipAmpOptimWrapper, EachClipOptimWrapper
 from mixedae.engine.hooks.effective_batch import EffectiveBatchHook
+from mixedae.engine.hooks.method_steps import MethodStepsHook, WeightDecayHook
 from mixedae.engine.hooks.non_finite import NonFiniteLossHook
 from mixedae.engine.hooks.outcomes import OutcomesHook
 from mixedae.engine.hooks.predictions import PredictionHook
@@ -19,6 +21,8 @@ from mixedae.engine.voc07_metric import VOC07Metric
 
 __all__ = [
     "LARS",
+    "EachClipAmpOptimWrapper",
+    "EachClipOptimWrapper",
     "EffectiveBatchHook",
     "ExactEpochLoop",
     "ExactIterLoop",
@@ -26,6 +30,7 @@ __all__ = [
     "KNNProbeLoop",
     "LearningRateDecayOptimWrapperConstructor",
     "LinearProbeLoop",
+    "MethodStepsHook",
     "NonFiniteLossHook",
     "OutcomesHook",
     "PredictionHook",
@@ -36,4 +41,5 @@ __all__ = [
     "StrictRunner",
     "TestProgressHook",
     "VOC07Metric",
+    "WeightDecayHook",
 ]

@@ -5,7 +5,9 @@ with a momentum encoder the one that the official code evaluates. It may have a 
 loader)``, which is asked before a training.
 """
 
+from mixedae.methods.dino import DINO
+from mixedae.methods.ibot import IBOT
 from mixedae.methods.mae import MAE
 from mixedae.methods.mixedae import MixedAE
 
-__all__ = ["MAE", "MixedAE"]
+__all__ = ["DINO", "IBOT", "MAE", "MixedAE"]

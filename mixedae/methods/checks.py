@@ -26,7 +26,6 @@ def check_crops(model: Any, loader: Any) -> None:
             )
 
 
-
 def check_groups(model: Any, loader: Any) -> None:
     """Check that groups of G images fit the batch and the patches.
 

@@ -2,7 +2,9 @@
 
 from mixedae.models.crop_preprocessor import CropPreprocessor
 from mixedae.models.decoder import MixedAEPretrainDecoder
+from mixedae.models.distillation_head import DistillationHead
 from mixedae.models.head import HomologousContrastiveLoss, MixedAEPretrainHead
+from mixedae.models.masked_vit import MaskedViT
 from mixedae.models.pretrain_vit import MixedAEPretrainViT
 from mixedae.models.pyramid import ViTPyramid
 from mixedae.models.resnet import ResNet
@@ -11,7 +13,9 @@ from mixedae.models.vit import MixedAEViT
 
 __all__ = [
     "CropPreprocessor",
+    "DistillationHead",
     "HomologousContrastiveLoss",
+    "MaskedViT",
     "MixedAEPretrainDecoder",
     "MixedAEPretrainHead",
     "MixedAEPretrainViT",

@@ -138,7 +138,18 @@ class MixedAEViT(VisionTransformer):
             One tensor per layer, by ``out_type``: featmap (B, D, H/P, W/P), raw (B, 1 + N, D), cls_token and
             avg_featmap (B, D).
         """
-        x, grid = self.patch_embed(x)
+        return self.encode_tokens(*self.patch_embed(x))
+
+    def encode_tokens(self, x: Tensor, grid: Grid) -> tuple[Tensor, ...]:
+        """Everything behind the patch embedding.
+
+        Args:
+            x: embedded patches (B, N, D).
+            grid: rows and columns of the patches.
+
+        Returns:
+            As :meth:`forward`.
+        """
         if self.cls_token is not None:
             x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1)
         x = x + resize_pos_embed(

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 import mixedae.methods.mixedae as algorithm
 from mixedae.errors import ConfigError, GroupSizeError
 from mixedae.ops import homologous_attention_reference, normalize_patches, patchify, sample_sources
-
-from .conftest import build
+from tests.models.conftest import build
 
 
 @settings(deadline=None, max_examples=20)

@@ -7,8 +7,7 @@ from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 import mixedae.methods.mae as algorithm
 from mixedae.errors import ConfigError, ImageSizeError
 from mixedae.ops import draw_mask, normalize_patches, patchify
-
-from .conftest import ARCH, DECODER
+from tests.models.conftest import ARCH, DECODER
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What plugs into mmengine's Runner: parameter groups and hooks that configs name, and checks before it is built."""
 
 from mixedae.engine.each_clip import EachClipAmpOptimWrapper, EachClipOptimWrapper
+from mixedae.engine.hooks.collapse import CollapseHook
 from mixedae.engine.hooks.effective_batch import EffectiveBatchHook
 from mixedae.engine.hooks.method_steps import MethodStepsHook, WeightDecayHook
 from mixedae.engine.hooks.non_finite import NonFiniteLossHook
@@ -21,6 +22,7 @@ from mixedae.engine.voc07_metric import VOC07Metric
 
 __all__ = [
     "LARS",
+    "CollapseHook",
     "EachClipAmpOptimWrapper",
     "EachClipOptimWrapper",
     "EffectiveBatchHook",

@@ -4,6 +4,7 @@ References:
     DINO, arXiv 2104.14294, section 3 and algorithm 1; facebookresearch/dino ``main_dino.py``.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -219,10 +220,14 @@ class DINO(BaseSelfSupervisor):
             targets: (V*B, K).
 
         Returns:
-            ``teacher_entropy``, of one picture on average (nats; log K: all prototypes alike); ``teacher_spread``, of
-            the mean distribution (0: one prototype for all pictures).
+            ``teacher_entropy``, of one picture on average, and ``teacher_spread``, of the mean distribution; both
+            divided by log K. Entropy 1: all prototypes alike. Spread 0: one prototype for all pictures.
         """
-        return {"teacher_entropy": entropy(targets).mean(), "teacher_spread": entropy(targets.mean(dim=0))}
+        most = math.log(targets.shape[-1])
+        return {
+            "teacher_entropy": entropy(targets).mean() / most,
+            "teacher_spread": entropy(targets.mean(dim=0)) / most,
+        }
 
 
 def check_views(inputs: Any, wanted: int) -> list[Tensor]:

@@ -64,6 +64,8 @@ class MixedAEViT(VisionTransformer):
             trained; 0.5 is the last block's MLP, 0 freezes the final norm too (linear probing). Default: train all.
         registers: number R of register tokens (DINOv2 with registers): further tokens behind [CLS] that attend and are
             attended to, have no position, and are left out of every output.
+        fixed: beginnings of names of parameters that keep their initial values (MoCo v3: ``patch_embed.``,
+            ``pos_embed``).
         with_cp: activation checkpointing: each block is computed again in the backward pass, which saves memory.
         init_cfg: ``dict(type='mixedae.PretrainedViT', checkpoint=...)`` or plain ``Pretrained``, made strict too.
         **kwargs: see ``mmpretrain.VisionTransformer``.
@@ -83,6 +85,7 @@ class MixedAEViT(VisionTransformer):
         relative_grid: Sequence[int] | None = None,
         trainable_blocks: float | None = None,
         registers: int = 0,
+        fixed: Sequence[str] = (),
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
         **kwargs: Any,
@@ -107,6 +110,9 @@ class MixedAEViT(VisionTransformer):
         if self.is_spatial:
             grid = self.patch_resolution if relative_grid is None else (relative_grid[0], relative_grid[1])
             self._place_attention(relative_position, window_size, global_layers, grid)
+        for name, parameter in self.named_parameters():
+            if name.startswith(tuple(fixed)):
+                parameter.requires_grad = False
         self.frozen = () if trainable_blocks is None else freeze_below(self, trainable_blocks)
 
     def _place_attention(self, kind: str, window_size: int, global_layers: Sequence[int], grid: Grid) -> None:

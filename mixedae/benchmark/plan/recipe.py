@@ -30,7 +30,10 @@ NOT_RECIPE = (
     ("model", "backbone", "init_cfg", "checkpoint"),
 )
 # Hooks on which no weight depends. Adding one to a config makes no cell stale.
-WATCHING_HOOKS = ("mixedae.OutcomesHook", "mixedae.RecognitionHook", "mixedae.KNNHook", "mixedae.StrictLoadingHook")
+WATCHING_HOOKS = (
+    "mixedae.OutcomesHook", "mixedae.RecognitionHook", "mixedae.KNNHook", "mixedae.StrictLoadingHook",
+    "mixedae.CollapseHook",
+)  # fmt: skip
 # Part of every hash. It is raised when the same recipe gives other numbers, so that nothing older stays cached.
 NUMBERS = 2  # 2: draws by place, LARS as MAE has it, the patch embedding's bias starts as in MAE
 # What the harness reads a run by: without the first there is no result, without the second no batch to trust.

@@ -12,7 +12,7 @@ from mixedae.nodes import walk
 from mixedae.registry import accepted_keys
 from mixedae.wording import nearest
 
-TAKEN_BY_MMENGINE = frozenset({"type", "_scope_", "priority", "_delete_"})
+TAKEN_BY_MMENGINE = frozenset({"type", "_scope_", "priority", "_delete_", "constructor", "paramwise_cfg"})
 
 
 def check_known_keys(cfg: Any) -> None:

@@ -1,0 +1,28 @@
+"""DeiT, mini ViT: supervised pre-training on the mini benchmark's labelled pictures.
+
+python tools/train.py mm_configs/mini/pretrain/deit_vit-mini-p8_1xb64-coslr-18e_mini.py
+
+The 300 pictures are seen as often as gives the pictures of MAE's 18 epochs on the 8,000 unlabelled ones.
+"""
+
+_base_ = [
+    "../../_base_/models/vit-mini_classifier.py",
+    "../../_base_/datasets/mini_classification.py",
+    "../../_base_/schedules/pretrain_mini.py",
+    "../../_base_/classification_runtime.py",
+]
+
+batch_size, base_lr, unlabelled, labelled = 64, 4e-3, 8000, 300
+max_epochs = 18 * unlabelled // labelled
+model = dict(backbone=dict(out_type="cls_token", final_norm=True, init_cfg=None))
+train_dataloader = dict(batch_size=batch_size)
+train_cfg = dict(max_epochs=max_epochs, val_interval=1000)
+val_cfg, test_cfg = dict(type="ValLoop"), dict(type="TestLoop")
+optim_wrapper = dict(
+    optimizer=dict(betas=(0.9, 0.999), lr=base_lr * batch_size / _base_.base_lr_images),
+    paramwise_cfg=dict(no_decay=("cls_token", "pos_embed")),
+)
+auto_scale_lr = dict(base_batch_size=batch_size, enable=True)
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].update(end=max_epochs)
+default_hooks = dict(checkpoint=dict(interval=60))

@@ -16,8 +16,8 @@ batch_size, base_lr, unlabelled, labelled = 64, 4e-3, 8000, 300
 max_epochs = 18 * unlabelled // labelled
 model = dict(backbone=dict(out_type="cls_token", final_norm=True, init_cfg=None))
 train_dataloader = dict(batch_size=batch_size)
-train_cfg = dict(max_epochs=max_epochs, val_interval=1000)
-val_cfg, test_cfg = dict(type="ValLoop"), dict(type="TestLoop")
+train_cfg = dict(max_epochs=max_epochs)
+val_dataloader, val_evaluator, test_dataloader, test_evaluator = None, None, None, None  # the tasks measure
 optim_wrapper = dict(
     optimizer=dict(betas=(0.9, 0.999), lr=base_lr * batch_size / _base_.base_lr_images),
     paramwise_cfg=dict(no_decay=("cls_token", "pos_embed")),

@@ -44,6 +44,33 @@ def patch_side(backbone: Any) -> int:
     return side
 
 
+def seen_per_picture(loader: Any) -> float:
+    """How many pictures of the largest crop's size one picture is seen as: views count by their area.
+
+    Two crops of 224 and ten of 96 are 3.8 pictures. iBOT (arXiv 2111.07832, Table 1) calls epochs times this effective
+    epochs, as the papers' tables do.
+
+    Args:
+        loader: ``train_dataloader``.
+    """
+    areas = [height * width for height, width in view_sizes(loader)]
+    return sum(areas) / max(areas) if areas else 1.0
+
+
+def view_sizes(loader: Any) -> list[tuple[int, int]]:
+    """(height, width) of each view that a training loader gives of a picture; empty without several views.
+
+    Args:
+        loader: ``train_dataloader``.
+    """
+    for _, step in walk((loader.get("dataset") or {}).get("pipeline") or ()):
+        if (counts := step.get("num_views")) is not None:
+            counts = [counts] if isinstance(counts, int) else counts
+            sizes = [crop_sizes({"dataset": {"pipeline": views}}) for views in step.get("transforms") or ()]
+            return [size[0] for n, size in zip(counts, sizes, strict=True) if size for _ in range(n)]
+    return []
+
+
 def crop_sizes(loader: Any) -> list[tuple[int, int]]:
     """(height, width) of each random crop that a training loader's pipeline cuts, those inside other steps included."""
     found = []

@@ -2,7 +2,7 @@
 
     torchrun --nproc-per-node 8 tools/train.py <this file> --launcher pytorch
 
-Each picture is seen as two crops of 224 and eight of 96: 3.5 pictures of 224, so 350 effective epochs.
+Each picture is seen as two crops of 224 and eight of 96: 3.47 pictures of 224 by area, so 347 effective epochs.
 """
 
 _base_ = [

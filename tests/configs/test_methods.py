@@ -12,6 +12,7 @@ from torch import nn
 
 from mixedae.engine import StrictRunner
 from mixedae.models import MixedAEViT
+from mixedae.nodes import seen_per_picture
 from mixedae.weights import fingerprint, load_backbone
 from tests.configs.recipe import build_on_meta, load
 
@@ -84,7 +85,8 @@ def test_moco_v3_keeps_projection_and_positions() -> None:
 def reduced(name: str, data: Path, work_dir: Path) -> Config:
     cfg = copy.deepcopy(load(name))
     split = "train" if "deit" in name else "pretrain"
-    cfg.train_dataloader.dataset.update(data_root=str(data / "imagenet"), data_prefix=split)
+    dataset = cfg.train_dataloader.dataset
+    dataset.get("dataset", dataset).update(data_root=str(data / "imagenet"), data_prefix=split)
     cfg.train_dataloader.update(batch_size=8, num_workers=0, persistent_workers=False)
     cfg.train_cfg = dict(type="mixedae.ExactIterLoop", max_iters=2)
     if cfg.get("val_dataloader"):
@@ -125,10 +127,13 @@ def test_two_steps_and_the_way_to_the_tasks(method: str, mini_data: Path, tmp_pa
 def test_as_many_pixels_are_seen_by_every_mini_recipe() -> None:
     for method, name in MINI.items():
         cfg = load(name)
-        epochs, pictures = cfg.train_cfg.max_epochs, 300 if method == "deit" else 8000
+        epochs, pictures = cfg.train_cfg.max_epochs, 300 * 27 if method == "deit" else 8000
         views = next((step for step in cfg.train_pipeline if step["type"] == "MultiView"), None)
         seen = 1.0
         if views:
             sides = [t[0].scale for t in views.transforms]
             seen = sum(n * (side / 64) ** 2 for n, side in zip(views.num_views, sides, strict=True))
-        assert math.isclose(epochs * pictures * seen, 18 * 8000), method
+        assert seen == seen_per_picture(cfg.train_dataloader), method
+        assert math.isclose(epochs * pictures * seen, 18 * 8000, rel_tol=0.02), method
+    full = load(f"pretrain/{next(iter(FULL))}")
+    assert seen_per_picture(full.train_dataloader) == pytest.approx(2 + 8 * (96 / 224) ** 2)

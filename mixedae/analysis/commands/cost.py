@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, console: Console) -> list[Path]:
     def cost_of(cfg: Any) -> StepCost:
         key = repr(cfg.model)  # 300 and 1600 epochs of one model need one count
         if key not in known:
-            known[key] = step_cost(cfg.model.to_dict(), cfg.model.backbone.img_size)
+            known[key] = step_cost(cfg.model.to_dict(), cfg.model.backbone.img_size, cfg.get("train_dataloader"))
         return known[key]
 
     base, base_epochs = cost_of(reference), reference.train_cfg.max_epochs

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmpretrain.structures import DataSample
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import mixedae.registry  # noqa: F401  # makes mmengine know the scope
@@ -20,6 +21,7 @@ from mixedae.benchmark.plan.published import Published, PublishedRef
 from mixedae.benchmark.plan.suites import BENCHMARK, load_suite
 from mixedae.errors import ConfigError
 from mixedae.files import ROOT
+from mixedae.nodes import view_sizes
 from mixedae.ops.counting import flop_counter, stored_activations
 from mixedae.registry import MODELS
 
@@ -59,33 +61,52 @@ class StepCost:
     activation_bytes: float
 
 
-def step_cost(model_cfg: dict[str, Any], img_size: int) -> StepCost:
-    """Count one step of ``model.loss`` and its gradient on the smallest batch, one group, at fp32.
+def step_cost(model_cfg: dict[str, Any], img_size: int, loader: Any = None) -> StepCost:
+    """Count one step of the model's loss and its gradient on a small batch, at fp32.
+
+    Any method is counted by running it: on fake tensors, or on real ones where it looks at numbers.
 
     Args:
         model_cfg: the config's ``model``.
         img_size: of a square image.
+        loader: ``train_dataloader``, whose pipeline says the views; None: the picture itself.
     """
     # Masks and shares are left out: drawing blocks, grids and unequal shares needs real numbers, and the number of
     # patches does not depend on them (but with unequal shares the decoder's last block computes a few unmasked ones).
     model_cfg = {key: value for key, value in model_cfg.items() if key not in ("masking", "shares")}
     init_default_scope("mmpretrain")
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        model: Any = MODELS.build(model_cfg)
-        images = torch.empty(getattr(model, "group_size", 1), 3, img_size, img_size)
-        model.train()
-        with flop_counter() as counter:
-            with stored_activations(model) as kept:
-                loss = sum(model.loss(images).values())
-            forward = counter.get_total_flops()
-            loss.backward()
-    count = len(images)
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            return _count(model_cfg, img_size, loader)
+    except (RuntimeError, NotImplementedError):  # it copies tensors, or looks at numbers: fake ones cannot
+        return _count(model_cfg, img_size, loader)
+
+
+def _count(model_cfg: dict[str, Any], img_size: int, loader: Any) -> StepCost:
+    model: Any = MODELS.build(model_cfg)
+    sizes = view_sizes(loader or {}) or [(img_size, img_size)]
+    count = getattr(model, "group_size", 2)  # BatchNorm needs two
+    views = [torch.empty(count, 3, *size).fill_(0.5) for size in sizes]
+    samples = [_sample(model) for _ in range(count)]
+    model.train()
+    with flop_counter() as counter:
+        with stored_activations(model) as kept:
+            losses = model.loss(views if len(views) > 1 else views[0], samples)
+            loss = sum(value for name, value in losses.items() if "loss" in name)
+        forward = counter.get_total_flops()
+        loss.backward()
     return StepCost(
         parameters=sum(p.numel() for p in model.parameters()),
         forward_flops=forward / count,
         flops=counter.get_total_flops() / count,
         activation_bytes=sum(size for _, size in kept.values()) / count,
     )
+
+
+def _sample(model: Any) -> DataSample:
+    """What pipelines give beside pictures: a label, and a mask of patches."""
+    grid = getattr(model.backbone, "patch_resolution", (1, 1))
+    return DataSample().set_gt_label(0).set_mask(torch.ones(*grid, dtype=torch.long))
 
 
 def published_row(cfg: Config) -> PublishedRef | None:
@@ -125,7 +146,7 @@ def gpu_days(published: Published, ref: PublishedRef | None) -> float | None:
 
 
 def pretraining_configs(paths: list[Path]) -> dict[str, Config]:
-    """Read configs that build a MAE or MixedAE.
+    """Read configs of pre-trainings.
 
     Args:
         paths: config files, folders (all configs below them), and suites (``.yaml``: the config of each row).
@@ -144,12 +165,16 @@ def pretraining_configs(paths: list[Path]) -> dict[str, Config]:
     configs: dict[str, Config] = {}
     for file in files:
         configs |= _rows(file) if file.suffix == ".yaml" else {file.stem: Config.fromfile(file)}
-    configs = {
-        name: cfg for name, cfg in configs.items() if cfg.get("model", {}).get("type", "").startswith("mixedae.M")
-    }
+    configs = {name: cfg for name, cfg in configs.items() if _is_pretraining(cfg)}
     if not configs:
-        raise ConfigError(f"{', '.join(map(str, paths))}: no config of a pre-training (mixedae.MAE, mixedae.MixedAE)")
+        raise ConfigError(f"{', '.join(map(str, paths))}: no config of a pre-training found")
     return configs
+
+
+def _is_pretraining(cfg: Config) -> bool:
+    """Whether a config trains an encoder that starts from no checkpoint."""
+    backbone = cfg.get("model", {}).get("backbone")
+    return bool(backbone) and not (backbone.get("init_cfg") or {}).get("type")
 
 
 def _rows(suite: Path) -> dict[str, Config]:

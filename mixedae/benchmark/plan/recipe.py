@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mixedae.errors import ConfigError
+from mixedae.nodes import seen_per_picture
 from mixedae.options import BASE_LR, as_arguments, merge_options
 from mixedae.overlays import merge_overlays, overlays_of
 from mixedae.wording import nearest
@@ -124,6 +125,7 @@ class Recipe:
         precision: ``fp32``, ``amp-fp16`` or ``amp-bf16``.
         loader_batch: images that one process reads at a time.
         epochs: passes over the training data; None if the recipe counts iterations, or reads features once.
+        seen: pictures that one picture is seen as in an epoch: 1, or by the area of its crops.
         iterations: steps of the training; None if the recipe counts epochs, or reads features once.
         validates: whether it has a validation.
         saves: whether it saves checkpoints.
@@ -140,6 +142,7 @@ class Recipe:
     precision: str
     loader_batch: int = 0
     epochs: int | None = None
+    seen: float = 1.0
     iterations: int | None = None
     validates: bool = False
     saves: bool = False
@@ -314,6 +317,7 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
         precision=precision_of(wrapper),
         loader_batch=int(loader["batch_size"]),
         epochs=(tree.get("train_cfg") or {}).get("max_epochs"),
+        seen=round(seen_per_picture(loader), 3),
         iterations=(tree.get("train_cfg") or {}).get("max_iters"),
         validates=bool(tree.get("val_dataloader")),
         saves=bool((tree.get("default_hooks") or {}).get("checkpoint")),

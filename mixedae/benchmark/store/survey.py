@@ -213,19 +213,30 @@ class Survey:
         )
 
     def epochs(self, pretraining: str) -> float | None:
-        """Epochs of a pre-training as its recipe plans them, else as its runs recorded them; None without either."""
+        """Effective epochs of a pre-training (epochs x :attr:`Recipe.seen`), as its recipe plans them, else as its runs
+        recorded them; None without either.
+        """
         if self.suite.pretrainings[pretraining].config is None:
             return None
         cells = [cell for cell in self.workspace.cells if cell.pretraining == pretraining and cell.task is None]
         for cell in cells:
             try:
                 if (planned := self.recipe(cell).epochs) is not None:
-                    return planned
+                    return planned * self.recipe(cell).seen
                 if (result := read_result(self.workspace.dir(cell))) is not None and result.run is not None:
-                    return result.run.epochs
+                    epochs = result.run.epochs
+                    return None if epochs is None else epochs * self.recipe(cell).seen
             except MixedAEError:  # it is shown as missing, with this reason
                 continue
         return None
+
+    def seen(self, pretraining: str) -> float:
+        """:attr:`Recipe.seen` of a pre-training's recipe; 1 without one."""
+        cells = [cell for cell in self.workspace.cells if cell.pretraining == pretraining and cell.task is None]
+        try:
+            return self.recipe(cells[0]).seen if cells else 1.0
+        except MixedAEError:
+            return 1.0
 
     # -- what searches chose ----------------------------------------------------------------------------------------
 

@@ -50,7 +50,9 @@ def compare(survey: Survey) -> Comparison:
             for task, title, metric in measured
         ),
         rows=tuple(rows),
-        footnotes=tuple(footnotes(workspace, rows, results, epochs)),
+        footnotes=tuple(
+            footnotes(workspace, rows, results, epochs, {name: survey.seen(name) for name in suite.pretrainings})
+        ),
     )
 
 

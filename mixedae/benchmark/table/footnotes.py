@@ -12,7 +12,11 @@ from mixedae.benchmark.table.counterparts import comparable
 
 
 def footnotes(
-    workspace: Workspace, rows: list[Row], results: dict[Cell, Result], epochs: dict[str, float | None]
+    workspace: Workspace,
+    rows: list[Row],
+    results: dict[Cell, Result],
+    epochs: dict[str, float | None],
+    seen: dict[str, float],
 ) -> list[str]:
     """The suite's own notes, statistics, data, notes of cells, code versions, epochs, sources."""
     suite = workspace.suite
@@ -25,6 +29,7 @@ def footnotes(
         *_data(workspace, results),
         *_cells(workspace, results),
         *code_notes(results, code_version(workspace.root)),
+        *_crops(workspace, epochs, seen),
         *_epochs(workspace, epochs),
         *_sources(rows),
     ]
@@ -153,6 +158,15 @@ def code_notes(results: dict[Cell, Result], here: str | None) -> Iterable[str]:
 def _listed(names: list[str], most: int = 3) -> str:
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
+
+
+def _crops(workspace: Workspace, epochs: dict[str, float | None], seen: dict[str, float]) -> Iterable[str]:
+    for name, ours in epochs.items():
+        if ours is not None and seen[name] != 1:
+            yield (
+                f"{workspace.suite.distinct_title(name)}: {ours / seen[name]:g} epochs, in which each picture is seen "
+                f"as crops of {seen[name]:g} pictures by area: {ours:g} effective epochs."
+            )
 
 
 def _epochs(workspace: Workspace, epochs: dict[str, float | None]) -> Iterable[str]:

@@ -50,8 +50,8 @@ class CollapseHook(Hook):
         if signs and not self._told:
             self._told = True
             runner.logger.warning(
-                f"iteration {runner.iter + 1}: the run has collapsed: {'; '.join(signs)}. Look at the temperatures, the "
-                "centring and the learning rate",
+                f"iteration {runner.iter + 1}: the run has collapsed: {'; '.join(signs)}. Look at the temperatures, "
+                "the centring and the learning rate",
                 extra={"notice": True},
             )
 

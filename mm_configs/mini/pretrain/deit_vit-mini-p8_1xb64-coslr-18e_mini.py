@@ -2,7 +2,7 @@
 
 python tools/train.py mm_configs/mini/pretrain/deit_vit-mini-p8_1xb64-coslr-18e_mini.py
 
-The 300 pictures are seen as often as gives the pictures of MAE's 18 epochs on the 8,000 unlabelled ones.
+An epoch is 27 passes over the 300 pictures: 8,100, where the unlabelled ones are 8,000.
 """
 
 _base_ = [
@@ -12,10 +12,12 @@ _base_ = [
     "../../_base_/classification_runtime.py",
 ]
 
-batch_size, base_lr, unlabelled, labelled = 64, 4e-3, 8000, 300
-max_epochs = 18 * unlabelled // labelled
+batch_size, base_lr, max_epochs, repeats = 64, 4e-3, 18, 27
 model = dict(backbone=dict(out_type="cls_token", final_norm=True, init_cfg=None))
-train_dataloader = dict(batch_size=batch_size)
+train_dataloader = dict(
+    batch_size=batch_size,
+    dataset=dict(_delete_=True, type="RepeatDataset", times=repeats, dataset=_base_.train_dataloader.dataset),
+)
 train_cfg = dict(max_epochs=max_epochs)
 val_dataloader, val_evaluator, test_dataloader, test_evaluator = None, None, None, None  # the tasks measure
 optim_wrapper = dict(
@@ -25,4 +27,3 @@ optim_wrapper = dict(
 auto_scale_lr = dict(base_batch_size=batch_size, enable=True)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(end=max_epochs)
-default_hooks = dict(checkpoint=dict(interval=60))

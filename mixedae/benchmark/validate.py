@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from mixedae.benchmark.plan.cards import DataPart, Metric
 from mixedae.benchmark.plan.cells import Cell
+from mixedae.benchmark.plan.imported import check_imports
 from mixedae.benchmark.plan.recipe import Recipe
 from mixedae.benchmark.store.data_roots import data_parts
 from mixedae.benchmark.store.survey import Survey
@@ -33,6 +34,7 @@ def check_recipes(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]
     for cell in {survey.variant(cell): cell for cell in reversed(cells)}.values():
         try:
             recipe = survey.recipe(cell)
+            _check_imports(recipe)
             _check_added(recipe)
             _check_harness(recipe, survey.variant(cell).config)
             _check_metrics(recipe, workspace.suite.cards[cell.task].metrics if cell.task else ())
@@ -85,6 +87,17 @@ def _check_reads(recipe: Recipe, config: str, part: DataPart) -> None:
                 f"{config} reads {read}, but the data is said to be `{part.name}`, "
                 f"{', '.join(map(str, said))}: correct pretraining_data or the card's data, or take another config"
             )
+
+
+def _check_imports(recipe: Recipe) -> None:
+    """Import a user's own modules, which a training would fail without.
+
+    Raises:
+        ConfigError: one cannot be imported.
+    """
+    if recipe.modules:
+        with contextlib.redirect_stdout(io.StringIO()):
+            check_imports(recipe.modules)
 
 
 def _check_added(recipe: Recipe) -> None:

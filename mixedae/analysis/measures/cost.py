@@ -3,6 +3,7 @@
 One training step runs on fake tensors (shapes without numbers), so that the largest model is counted on a laptop.
 """
 
+import logging
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -75,6 +76,7 @@ def step_cost(model_cfg: dict[str, Any], img_size: int, loader: Any = None) -> S
     # patches does not depend on them (but with unequal shares the decoder's last block computes a few unmasked ones).
     model_cfg = {key: value for key, value in model_cfg.items() if key not in ("masking", "shares")}
     init_default_scope("mmpretrain")
+    logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  # it logs what is caught below
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
             return _count(model_cfg, img_size, loader)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mixedae.benchmark.plan.imported import hash_of_modules, own_modules
 from mixedae.errors import ConfigError
 from mixedae.nodes import seen_per_picture
 from mixedae.options import BASE_LR, as_arguments, merge_options
@@ -134,6 +135,7 @@ class Recipe:
         accumulate_to: the batch that the run accumulates to, on any number of processes; None: it does not.
         lacks: hooks of :data:`NEEDED_HOOKS` that it does not name.
         measures: keys of what its validation measures; None where an evaluator does not say.
+        modules: a user's own modules that it imports; their files are part of the hash.
         reads: folders that its loaders read, with every data root at its default place.
     """
 
@@ -151,6 +153,7 @@ class Recipe:
     accumulate_to: int | None = None
     lacks: tuple[str, ...] = ()
     measures: frozenset[str] | None = None
+    modules: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
 
     def effective_batch(self, processes: int) -> int:
@@ -308,7 +311,9 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
         _drop(tree, key)
     if isinstance(hooks := tree.get("custom_hooks"), list):
         tree["custom_hooks"] = [hook for hook in hooks if hook.get("type") not in WATCHING_HOOKS]
-    text = json.dumps([NUMBERS, _without_reader(tree)], sort_keys=True, default=_plain)
+    modules = own_modules(tree)
+    parts = [NUMBERS, _without_reader(tree), *([hash_of_modules(modules)] if modules else [])]
+    text = json.dumps(parts, sort_keys=True, default=_plain)
     scaling = tree.get("auto_scale_lr") or {}
     accumulates = scaling.get("accumulate") and "accumulative_counts" not in wrapper
     return Recipe(
@@ -326,5 +331,6 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
         accumulate_to=scaling["base_batch_size"] if accumulates else None,
         lacks=_lacks(tree),
         measures=_measures(tree.get("val_evaluator")),
+        modules=tuple(modules),
         reads=tuple(dict.fromkeys(_reads([tree.get(f"{split}_dataloader") for split in ("train", "val")]))),
     )

@@ -71,6 +71,12 @@ def parser() -> argparse.ArgumentParser:
     table.add_argument("--format", choices=("rich", "md", "csv", "json", "latex"), default="rich")
     report = commands.add_parser("report", parents=[common], help="write report.html: one file, no network")
     report.add_argument("--out", help="default: report.html in the suite's folder")
+    export = commands.add_parser(
+        "export", parents=[common], help="write finished cells as <suite>.csv and <suite>.zip, which travel"
+    )
+    export.add_argument("--out", default="results", metavar="DIR", help="folder to write into (results)")
+    take = commands.add_parser("import", parents=[common], help="take in cells that were finished elsewhere")
+    take.add_argument("archive", help="<suite>.zip of bench.py export")
     new = commands.add_parser("new", help="write a commented card or suite to start from").add_subparsers(
         dest="what", required=True
     )

@@ -17,6 +17,7 @@ from mixedae.benchmark.plan.launch import Launch, parse_slurm
 from mixedae.benchmark.plan.schema import explain, parse_pairs
 from mixedae.benchmark.plan.suites import BENCHMARK, Suite, load_suite
 from mixedae.benchmark.store.data_roots import parse_roots
+from mixedae.benchmark.store.exchange import export_cells, import_cells
 from mixedae.benchmark.store.settings import Request
 from mixedae.benchmark.store.survey import Survey
 from mixedae.benchmark.store.workspace import Workspace
@@ -216,6 +217,22 @@ def do_report(args: Namespace, console: Console) -> int:
     with _patience():
         path = write_report(survey, Path(args.out) if args.out else survey.workspace.folder / "report.html")
     console.print(f"report: {path}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def do_export(args: Namespace, console: Console) -> int:
+    """Write finished cells as a table and an archive."""
+    table, archive, count = export_cells(_survey_without_data(args), Path(args.out))
+    console.print(f"{count} cells: {table}, {archive}", soft_wrap=True)
+    return 0
+
+
+def do_import(args: Namespace, console: Console) -> int:
+    """Take in cells that were finished elsewhere."""
+    suite = load_suite(find_suite(args.suite))
+    request = _request(args, suite)
+    taken, there = import_cells(Path(args.archive), Workspace(suite, replace(request, need_data=False)))
+    console.print(f"{len(taken)} cells taken in, {len(there)} were here already", soft_wrap=True)
     return 0
 
 

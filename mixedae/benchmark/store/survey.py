@@ -10,8 +10,8 @@ from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.recipe import Recipe, Variant
 from mixedae.benchmark.plan.search import Choice, Search
 from mixedae.benchmark.store.results import RESULT, Identity, Result, read_result
-from mixedae.benchmark.store.workspace import Workspace
-from mixedae.errors import MixedAEError, ResultsError
+from mixedae.benchmark.store.workspace import ELSEWHERE, Workspace
+from mixedae.errors import MixedAEError, ResultsError, WeightsError
 from mixedae.files import read_json
 from mixedae.records import RECORD
 
@@ -131,6 +131,8 @@ class Survey:
                 return State("damaged", changed)
             if cell.task is None and result.checkpoint and not result.checkpoint.holds(folder):
                 file = folder / result.checkpoint.file
+                if (folder / ELSEWHERE).is_file() and not file.exists():
+                    return state_of(cell, result)
                 return State("damaged", f"{file} is absent or is no longer what it was")
             if (point := self.copied_from(cell)) is not None:
                 best = self.state(point).result
@@ -180,7 +182,14 @@ class Survey:
         state = self.state(parent)
         if state.kind != "done" or state.result is None or state.result.checkpoint is None:
             raise ResultsError(f"the pre-training of {cell.name} is not done: {state.reason}")
-        return self.workspace.dir(parent) / state.result.checkpoint.file
+        file = self.workspace.dir(parent) / state.result.checkpoint.file
+        if not file.exists():
+            raise WeightsError(
+                f"{file} is absent: the pre-training was finished elsewhere. Copy its checkpoint (SHA-256 "
+                f"{state.result.checkpoint.sha256[:12]}) there, or run the pre-training again (--force --only "
+                f"'{parent.name}')"
+            )
+        return file
 
     def identity(self, cell: Cell) -> Identity | None:
         """What the cell's result must be made of now; None if that depends on cells that are not done.

@@ -13,6 +13,9 @@ from mixedae.datasets.fingerprint import content_hash
 from mixedae.errors import DataError, WeightsError
 from mixedae.files import ROOT
 
+ELSEWHERE = "elsewhere.json"
+"""Beside a result that was imported (:mod:`mixedae.benchmark.store.exchange`), which has no checkpoint here."""
+
 
 class Workspace:
     """A suite and its folder. How its cells stand is looked up by :class:`mixedae.benchmark.store.survey.Survey`.

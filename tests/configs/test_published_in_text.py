@@ -63,7 +63,9 @@ def test_readme_s_table_is_table_1() -> None:
             assert numbers(text) == [row[column] for row in both], (epochs, column)
 
 
-PRETRAININGS = sorted((CONFIGS / "pretrain").glob("*_vit-base-*.py"))
+PRETRAININGS = [
+    p for p in sorted((CONFIGS / "pretrain").glob("*_vit-base-*.py")) if p.stem.startswith(("mae", "mixedae"))
+]
 
 
 @pytest.mark.parametrize("path", PRETRAININGS, ids=lambda path: path.stem)

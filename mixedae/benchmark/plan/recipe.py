@@ -38,6 +38,8 @@ WATCHING_HOOKS = (
 )  # fmt: skip
 # Part of every hash. It is raised when the same recipe gives other numbers, so that nothing older stays cached.
 NUMBERS = 2  # 2: draws by place, LARS as MAE has it, the patch embedding's bias starts as in MAE
+# The same for recipes with one type of training loop. Linear probe: 2 counts pictures whose best log-odds are negative.
+NUMBERS_OF_LOOP = {"mixedae.LinearProbeLoop": 2}
 # What the harness reads a run by: without the first there is no result, without the second no batch to trust.
 NEEDED_HOOKS = ("mixedae.RunRecordHook", "mixedae.EffectiveBatchHook")
 READER = "mixedae.LoadPicture"  # how a file becomes pixels is no part of a recipe
@@ -312,7 +314,13 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
     if isinstance(hooks := tree.get("custom_hooks"), list):
         tree["custom_hooks"] = [hook for hook in hooks if hook.get("type") not in WATCHING_HOOKS]
     modules = own_modules(tree)
-    parts = [NUMBERS, _without_reader(tree), *([hash_of_modules(modules)] if modules else [])]
+    loop = NUMBERS_OF_LOOP.get((tree.get("train_cfg") or {}).get("type", ""))
+    parts = [
+        NUMBERS,
+        _without_reader(tree),
+        *([hash_of_modules(modules)] if modules else []),
+        *([loop] if loop else []),
+    ]
     text = json.dumps(parts, sort_keys=True, default=_plain)
     scaling = tree.get("auto_scale_lr") or {}
     accumulates = scaling.get("accumulate") and "accumulative_counts" not in wrapper

@@ -75,7 +75,7 @@ class FrozenLoop(BaseLoop):
             candidates: values of the hyper-parameter.
 
         Yields:
-            (M, C).
+            (M, C); for one label a picture above zero, see :meth:`LinearProbeLoop.scores`.
         """
         raise NotImplementedError
 
@@ -195,7 +195,11 @@ class LinearProbeLoop(FrozenLoop):
     def scores(
         self, features: Tensor, targets: Tensor, classes: int, queries: Tensor, candidates: Sequence[float]
     ) -> Iterator[Tensor]:
-        """Log-odds, or probabilities' logarithms up to a constant; see :meth:`FrozenLoop.scores`."""
+        """Probabilities of the classes, or log-odds for several labels; see :meth:`FrozenLoop.scores`.
+
+        mmpretrain's accuracies count a score of zero or less as no prediction, so that logits would not do: a picture
+        whose best log-odds are negative was counted as wrong.
+        """
         model = None
         for l2 in candidates:
             model = fit(features, targets, l2, classes, model)
@@ -204,7 +208,8 @@ class LinearProbeLoop(FrozenLoop):
                     f"linear: l2 {l2:.4g}: after {model.iterations} iterations the gradient is {model.gradient:.2g}, "
                     f"not {TOLERANCE:g}"
                 )
-            yield model.logits(queries)
+            logits = model.logits(queries)
+            yield logits if targets.ndim == 2 else logits.softmax(dim=1)
 
 
 @LOOPS.register_module()

@@ -10,11 +10,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmpretrain.evaluation import Accuracy
 from safetensors.torch import load_file
 from torch import Tensor
 
 from mixedae.engine.probes.features import features_of
-from mixedae.engine.probes.frozen import L2, targets_of
+from mixedae.engine.probes.frozen import L2, LinearProbeLoop, targets_of
 from mixedae.engine.probes.knn import knn_votes
 from mixedae.engine.probes.logistic import fit
 from mixedae.errors import ConfigError, DataError
@@ -142,3 +143,18 @@ def test_two_metrics_or_other_counts_stop_the_run(leaf) -> None:
     cfg.merge_from_dict({"train_dataloader.dataset.expected.trainval": 31})
     with pytest.raises(DataError, match=r"30 pictures, 31 expected \(-1\)"):
         Runner.from_cfg(cfg).train()
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_a_picture_whose_best_log_odds_are_negative_is_judged_as_any_other(classes: int) -> None:
+    """mmpretrain's accuracy takes a score of zero or less for no prediction."""
+    generator = torch.Generator().manual_seed(0)
+    features, queries = (torch.randn(n, 4, generator=generator) for n in (300, 200))
+    labels, truth = (torch.randint(classes, (n,), generator=generator) for n in (300, 200))
+    loop = LinearProbeLoop.__new__(LinearProbeLoop)
+    (scores,) = loop.scores(features, labels, classes, queries, [1.0])
+    logits = fit(features, labels, 1.0, classes).logits(queries)
+    assert (logits.max(dim=1).values < 0).any()  # the case at hand
+    assert torch.equal(scores.argmax(1), logits.argmax(1)) and (scores.max(dim=1).values > 0).all()
+    found = Accuracy.calculate(scores.float(), truth, topk=(1,))[0][0].item()
+    assert found == pytest.approx(100 * (logits.argmax(1) == truth).double().mean().item())

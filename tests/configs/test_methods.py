@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import torchvision
 from mmengine.config import Config
 from torch import nn
 
 from mixedae.engine import StrictRunner
-from mixedae.models import MixedAEViT
-from mixedae.nodes import seen_per_picture
+from mixedae.models import MixedAEViT, ResNet
+from mixedae.nodes import seen_per_picture, walk
 from mixedae.weights import fingerprint, load_backbone
-from tests.configs.recipe import build_on_meta, load
+from tests.configs.recipe import CONFIGS, build_on_meta, load
 
 FULL = {
     "dino_vit-small-p16_8xb64-amp-coslr-100e_in1k": "vit_small_patch16_224",
@@ -87,6 +88,11 @@ def reduced(name: str, data: Path, work_dir: Path) -> Config:
     split = "train" if "deit" in name else "pretrain"
     dataset = cfg.train_dataloader.dataset
     dataset.get("dataset", dataset).update(data_root=str(data / "imagenet"), data_prefix=split)
+    return reduced_loops(cfg, work_dir)
+
+
+def reduced_loops(cfg: Config, work_dir: Path) -> Config:
+    """Two iterations of eight pictures."""
     cfg.train_dataloader.update(batch_size=8, num_workers=0, persistent_workers=False)
     cfg.train_cfg = dict(type="mixedae.ExactIterLoop", max_iters=2)
     if cfg.get("val_dataloader"):
@@ -137,3 +143,32 @@ def test_as_many_pixels_are_seen_by_every_mini_recipe() -> None:
         assert math.isclose(epochs * pictures * seen, 18 * 8000, rel_tol=0.02), method
     full = load(f"pretrain/{next(iter(FULL))}")
     assert seen_per_picture(full.train_dataloader) == pytest.approx(2 + 8 * (96 / 224) ** 2)
+
+
+RESNET = sorted(path.stem for path in (CONFIGS / "pretrain/resnet50").glob("*.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.train
+@pytest.mark.parametrize("name", RESNET)
+def test_resnet_methods_build_and_take_two_steps(name: str, mini_data: Path, tmp_path: Path) -> None:
+    cfg = copy.deepcopy(load(f"pretrain/resnet50/{name}"))
+    cfg.train_dataloader.dataset = dict(
+        type="CustomDataset",
+        data_root=str(mini_data / "imagenet"),
+        data_prefix="pretrain",
+        pipeline=cfg.train_dataloader.dataset.pipeline,
+    )
+    for _, step in walk(cfg.train_dataloader.dataset.pipeline):
+        if step.get("scale") is not None:
+            step["scale"] = 64 if step["scale"] == 224 else 32
+    cfg = reduced_loops(cfg, tmp_path)
+    runner = StrictRunner.from_cfg(cfg)
+    runner.train()
+    assert all(torch.isfinite(p).all() for p in runner.model.parameters())
+    backbone = runner.model.backbone
+    with torch.device("meta"):
+        assert numbers(backbone) == numbers(torchvision.models.resnet50()) - (2048 * 1000 + 1000)
+    model = ResNet(depth=50)
+    report = load_backbone(model, tmp_path / "iter_2.pth")
+    assert report.fingerprint == fingerprint(backbone, report.matched)

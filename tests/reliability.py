@@ -117,13 +117,13 @@ TABLE: dict[str, tuple[str, Shown]] = {
         ),
     ),
     "R25": ("batch and learning rate equal the formula", ((BATCH, "test_table"),)),
-    "R26": ("MAE's loss and gradients", (("models/test_mae.py", "test_loss_and_gradients_equal_mmpretrains"),)),
+    "R26": ("MAE's loss and gradients", (("methods/test_mae.py", "test_loss_and_gradients_equal_mmpretrains"),)),
     "R27": (
         "MixedAE's algebra",
         (
             ("ops/test_mixing.py", "test_unmix_is_eq_3_and_inverts_mix"),
             ("ops/attention/test_homologous.py", "test_values_and_gradients_match_loops"),
-            ("models/test_mixedae.py", "test_permuting_the_images_of_a_group_with_their_segments_changes_nothing"),
+            ("methods/test_mixedae.py", "test_permuting_the_images_of_a_group_with_their_segments_changes_nothing"),
         ),
     ),
     "R28": ("few pictures are learnt by heart", (("configs/test_overfit.py", "test_eight_coco_pictures"),)),

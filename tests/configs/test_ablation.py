@@ -22,7 +22,7 @@ from mixedae.registry import MODELS
 from .recipe import build_on_meta
 
 PRETRAIN = ROOT / "mm_configs" / "pretrain"
-SIZES = sorted(PRETRAIN.glob("*-300e_in1k.py"))
+SIZES = sorted([*PRETRAIN.glob("mae_*-300e_in1k.py"), *PRETRAIN.glob("mixedae*-300e_in1k.py")])
 MIXEDAE = PRETRAIN / "ablation" / "mixedae.py"
 MAE = PRETRAIN / "mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py"
 MINI = {

@@ -16,7 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mixedae.errors import DataError, one_line_errors
+from mixedae.errors import DataError, MixedAEError, one_line_errors
 
 TARGETS = ("timm", "mmpretrain", "hf", "hf-mae", "onnx", "torch-export")  # mixedae.analysis.exporting's
 
@@ -63,13 +63,12 @@ def run_inspect(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mixedae.weights import convert, outline, read_weights, to_backbone
+    from mixedae.weights import anatomy_of, convert, outline, read_weights
 
     weights = read_weights(args.checkpoint, part=args.part)
     tensors = weights.tensors
     found = convert(tensors, "mmpretrain-backbone", args.prefix)
-    backbone, _ = to_backbone(tensors, args.prefix)
-    print(f"{args.checkpoint}: {found.format}{weights.note}; ViT of {outline(backbone)}")
+    print(f"{args.checkpoint}: {found.format}{weights.note}; ViT of {outline(found.backbone)}")
     groups: defaultdict[tuple[str, str], list[torch.Tensor]] = defaultdict(list)
     for name, tensor in tensors.items():
         groups[
@@ -82,6 +81,13 @@ def run_inspect(args: argparse.Namespace) -> None:
         table.add_row(part, name, str(len(members)), f"{sum(t.numel() for t in members):,}", types, str(bad))
     Console().print(table)
     print(f"backbone's fingerprint {found.fingerprint}")
+    try:
+        this = anatomy_of(found.backbone, found.format, weights.facts, path=args.checkpoint)
+        print(f"as a backbone: {dict(type='mixedae.MixedAEViT', **this.options())}")
+        if this.assumed:
+            print(f"assumed: {this.assumed}")
+    except MixedAEError as error:
+        print(f"as a backbone: {error}")
 
 
 def run_convert(args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from mixedae.benchmark.store.transfers import transfers_of
 from mixedae.errors import ConfigError, WeightsError
-from mixedae.weights import Weights, anatomy_of, convert, read_weights, to_backbone, write_state_dict
+from mixedae.weights import Weights, anatomy_of, convert, read_weights, write_state_dict
 from mixedae.weights.card import Measured, readme
 from mixedae.weights.export import CLASSIFIER
 from mixedae.weights.folders import preprocessor, timm_config, write_folder
@@ -72,8 +72,8 @@ def export(
 
 
 def _folder(checkpoint: Path, out: Path, to: str, weights: Weights, prefix: str, heads: int | None) -> str:
-    backbone, format_name = to_backbone(weights.tensors, prefix)
-    conversion = convert(weights.tensors, "mmpretrain-backbone", prefix)
+    conversion = convert(weights.tensors, "timm" if to == "timm" else "mmpretrain-backbone", prefix)
+    backbone, format_name = conversion.backbone, conversion.format
     this = anatomy_of(backbone, format_name, weights.facts, heads, checkpoint)
     classifier = {m[1]: value for name, value in weights.tensors.items() if (m := CLASSIFIER.match(name))}
     measured = [
@@ -84,7 +84,7 @@ def _folder(checkpoint: Path, out: Path, to: str, weights: Weights, prefix: str,
     notes: tuple[str, ...] = ()
     files = {}
     if to == "timm":
-        tensors = convert(weights.tensors, "timm", prefix).tensors
+        tensors = conversion.tensors
         config = timm_config(this, weights.facts, len(classifier.get("weight", ())))
         use = TIMM_USE
     else:

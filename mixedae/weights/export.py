@@ -37,6 +37,7 @@ class Conversion:
         names: name in the source -> name in the result, for every tensor taken.
         dropped: names in the source of what was left out: decoders, projectors, other heads.
         fingerprint: :func:`mixedae.weights.fingerprint` of the backbone in mmpretrain's names, whatever the target.
+        backbone: it, in these names.
     """
 
     format: str
@@ -44,6 +45,7 @@ class Conversion:
     names: dict[str, str]
     dropped: tuple[str, ...]
     fingerprint: str
+    backbone: Mapping[str, Tensor]
 
     def __str__(self) -> str:
         lines = [f"{self.format}: {len(self.tensors)} tensors taken, {len(self.dropped)} left out"]
@@ -92,7 +94,7 @@ def convert(state_dict: Mapping[str, Tensor], target: str = "mmpretrain", prefix
             new = f"head.{found[1]}" if target == "timm" else f"head.fc.{found[1]}"
             tensors[new], names[name] = value, new
     dropped = tuple(name for name in state_dict if name not in names)
-    return Conversion(format_name, tensors, names, dropped, fingerprint(backbone))
+    return Conversion(format_name, tensors, names, dropped, fingerprint(backbone), backbone)
 
 
 def write_state_dict(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from mixedae.errors import WeightsError
 from mixedae.weights.anatomy import Anatomy, anatomy_of
 from mixedae.weights.export import convert
-from mixedae.weights.formats import to_backbone
 from mixedae.weights.reading import read_weights
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ def load_vit(
         found = convert(weights.tensors, "timm", prefix)
     except WeightsError as error:
         raise WeightsError(f"checkpoint {path}: {error}") from None
-    backbone, name = to_backbone(weights.tensors, prefix)
-    this = anatomy_of(backbone, name, weights.facts, heads, path)
+    this = anatomy_of(found.backbone, found.format, weights.facts, heads, path)
     vit = timm_vit(this, any_size)
     tensors = {name: value for name, value in found.tensors.items() if not name.startswith("head.")}
     if this.with_cls and not this.averages:

@@ -80,7 +80,6 @@ def run_inspect(args: argparse.Namespace) -> None:
         bad = sum(int((~torch.isfinite(t)).sum()) for t in members if t.is_floating_point())
         table.add_row(part, name, str(len(members)), f"{sum(t.numel() for t in members):,}", types, str(bad))
     Console().print(table)
-    print(f"backbone's fingerprint {found.fingerprint}")
     try:
         this = anatomy_of(found.backbone, found.format, weights.facts, path=args.checkpoint)
         print(f"as a backbone: {dict(type='mixedae.MixedAEViT', **this.options())}")
@@ -88,6 +87,7 @@ def run_inspect(args: argparse.Namespace) -> None:
             print(f"assumed: {this.assumed}")
     except MixedAEError as error:
         print(f"as a backbone: {error}")
+    print(f"backbone's fingerprint {found.fingerprint}")
 
 
 def run_convert(args: argparse.Namespace) -> None:

@@ -17,7 +17,10 @@ custom_hooks = [
     dict(type="mixedae.OutcomesHook"),
     dict(type="mixedae.RunRecordHook"),
 ]
+batch_size, num_gpus = 256, 8
+auto_scale_lr = dict(base_batch_size=batch_size, enable=True)
 train_dataloader = dict(
+    batch_size=batch_size // num_gpus,
     dataset=dict(data_root="{{$MIXEDAE_DATA_IMAGENET:data/imagenet}}"),
     collate_fn=dict(_delete_=True, type="default_collate"),  # without the scope that inheriting adds, which it refuses
 )

@@ -63,7 +63,7 @@ def run_inspect(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mixedae.weights import anatomy_of, convert, outline, read_weights
+    from mixedae.weights import anatomy_of, check_whole, convert, outline, read_weights
 
     weights = read_weights(args.checkpoint, part=args.part)
     tensors = weights.tensors
@@ -82,11 +82,12 @@ def run_inspect(args: argparse.Namespace) -> None:
     Console().print(table)
     try:
         this = anatomy_of(found.backbone, found.format, weights.facts, path=args.checkpoint)
+        check_whole(found.backbone, this, args.checkpoint)
         print(f"as a backbone: {dict(type='mixedae.MixedAEViT', **this.options())}")
         if this.assumed:
             print(f"assumed: {this.assumed}")
     except MixedAEError as error:
-        print(f"as a backbone: {error}")
+        print(f"as a backbone: not known ({error})")
     print(f"backbone's fingerprint {found.fingerprint}")
 
 

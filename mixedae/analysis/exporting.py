@@ -6,7 +6,7 @@ import torch
 
 from mixedae.benchmark.store.transfers import transfers_of
 from mixedae.errors import ConfigError, WeightsError
-from mixedae.weights import Weights, anatomy_of, convert, read_weights, write_state_dict
+from mixedae.weights import Weights, anatomy_of, check_whole, convert, read_weights, write_state_dict
 from mixedae.weights.card import Measured, readme
 from mixedae.weights.export import CLASSIFIER
 from mixedae.weights.folders import preprocessor, timm_config, write_folder
@@ -18,6 +18,8 @@ from mixedae.weights.vit import load_vit
 FOLDERS = ("hf", "hf-mae")
 GRAPHS = {"onnx": ".onnx", "torch-export": ".pt2"}
 TARGETS = ("timm", "mmpretrain", *FOLDERS, *GRAPHS)
+
+PIXELS = "mean and deviation of the pixels are the usual ones of such a ViT, assumed"
 
 HF_USE = """import transformers
 
@@ -64,6 +66,8 @@ def export(
         )
     if to == "mmpretrain" or (to == "timm" and out.suffix):
         conversion = convert(weights.tensors, {"mmpretrain": "mmpretrain-backbone"}.get(to, to), prefix)
+        any_heads = anatomy_of(conversion.backbone, conversion.format, weights.facts, heads or 1, checkpoint)
+        check_whole(conversion.backbone, any_heads, checkpoint)
         write_state_dict(out, conversion.tensors)
         return f"{out}: {conversion}"
     if out.suffix in (".pth", ".safetensors"):
@@ -75,6 +79,7 @@ def _folder(checkpoint: Path, out: Path, to: str, weights: Weights, prefix: str,
     conversion = convert(weights.tensors, "timm" if to == "timm" else "mmpretrain-backbone", prefix)
     backbone, format_name = conversion.backbone, conversion.format
     this = anatomy_of(backbone, format_name, weights.facts, heads, checkpoint)
+    check_whole(backbone, this, checkpoint)
     classifier = {m[1]: value for name, value in weights.tensors.items() if (m := CLASSIFIER.match(name))}
     measured = [
         Measured(each.task or "", key, value, each.n, each.seed, each.provenance.version)
@@ -83,6 +88,7 @@ def _folder(checkpoint: Path, out: Path, to: str, weights: Weights, prefix: str,
     ]
     notes: tuple[str, ...] = ()
     files = {}
+    guessed = () if "model.data_preprocessor.mean.0" in weights.facts.run else (PIXELS,)
     if to == "timm":
         tensors = conversion.tensors
         config = timm_config(this, weights.facts, len(classifier.get("weight", ())))
@@ -97,6 +103,7 @@ def _folder(checkpoint: Path, out: Path, to: str, weights: Weights, prefix: str,
             use = HF_USE.format(pooler="").replace('"FOLDER")', f'"FOLDER"{pooler})', 1)
         config, tensors, notes = model.config, model.tensors, model.notes
         files = {"preprocessor_config": preprocessor(this, weights.facts)}
+    notes += guessed
     source = f"`{checkpoint.name}` ({format_name}{weights.note})"
     library = "timm" if to == "timm" else "transformers"
     text = readme(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mixedae.weights.ahead import read_ahead
-    from mixedae.weights.anatomy import Anatomy, anatomy_of
+    from mixedae.weights.anatomy import Anatomy, anatomy_of, check_whole
     from mixedae.weights.export import Conversion, convert, write_state_dict
     from mixedae.weights.fingerprints import fingerprint
     from mixedae.weights.formats import mmpretrain_to_timm, timm_to_mmpretrain, to_backbone, to_resnet
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PLACES = {
     "ahead": ("read_ahead",),
-    "anatomy": ("Anatomy", "anatomy_of"),
+    "anatomy": ("Anatomy", "anatomy_of", "check_whole"),
     "export": ("Conversion", "convert", "write_state_dict"),
     "fingerprints": ("fingerprint",),
     "formats": ("mmpretrain_to_timm", "timm_to_mmpretrain", "to_backbone", "to_resnet"),
@@ -39,6 +39,7 @@ __all__ = [
     "PretrainedViT",
     "Weights",
     "anatomy_of",
+    "check_whole",
     "convert",
     "fingerprint",
     "load_backbone",

@@ -1,14 +1,17 @@
 """What a ViT is, from its tensors and what its file says: enough to build it, here or in another library."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mixedae.errors import ConfigError, WeightsError
 from mixedae.weights.facts import CLIP_EPS, EPS, Facts, usual_heads
+from mixedae.weights.report import listed
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,61 @@ class Anatomy:
         )
         return options | {key: value for key, (value, given) in more.items() if given}
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every tensor that such a ViT must have, by mmpretrain's names; final norms and relative positions aside."""
+        width, hidden = self.width, self.hidden
+        found: dict[str, tuple[int, ...]] = {
+            "patch_embed.projection.weight": (width, self.channels, self.patch, self.patch),
+            "pos_embed": (1, self.grid[0] * self.grid[1] + self.with_cls, width),
+        }
+        linear = {"attn.qkv": (3 * width, width), "attn.proj": (width, width)}
+        linear |= {"ffn.layers.0.0": (hidden, width), "ffn.layers.1": (width, hidden)}
+        for i in range(self.layers):
+            for name, shape in linear.items():
+                found |= {f"layers.{i}.{name}.weight": shape, f"layers.{i}.{name}.bias": shape[:1]}
+            for name in ("ln1", "ln2"):
+                found |= {f"layers.{i}.{name}.{kind}": (width,) for kind in ("weight", "bias")}
+            if self.layer_scale:
+                found |= {f"layers.{i}.attn.gamma1.weight": (width,), f"layers.{i}.ffn.gamma2.weight": (width,)}
+        if self.pre_norm:
+            found |= {"pre_norm.weight": (width,), "pre_norm.bias": (width,)}
+        else:
+            found["patch_embed.projection.bias"] = (width,)
+        if self.with_cls:
+            found["cls_token"] = (1, 1, width)
+        if self.registers:
+            found["register_tokens"] = (1, self.registers, width)
+        return found
+
+
+OPTIONAL = re.compile(r"(ln[12]\.(weight|bias)|layers\.\d+\.attn\.(relative_position_bias_table|rel_pos_[hw]))")
+
+
+def check_whole(tensors: Mapping[str, Tensor], this: Anatomy, path: object = "the file") -> None:
+    """Check that every tensor is there, of its shape, finite, and known.
+
+    Args:
+        tensors: by mmpretrain's names.
+        this: what they are said to be.
+        path: of the file, for messages.
+
+    Raises:
+        WeightsError: naming what is not as it should be.
+    """
+    wanted = this.shapes()
+    problems = {
+        "missing": [name for name in wanted if name not in tensors],
+        "of another shape": [
+            f"{name} {tuple(tensors[name].shape)} for {shape}"
+            for name, shape in wanted.items()
+            if name in tensors and tuple(tensors[name].shape) != shape
+        ],
+        "unknown": [name for name in tensors if name not in wanted and not OPTIONAL.fullmatch(name)],
+        "not finite": [name for name, value in tensors.items() if not torch.isfinite(value).all()],
+    }
+    if any(problems.values()):
+        raise WeightsError(f"{path} is not a whole ViT. {listed(problems)}; take a copy that is")
+
 
 def anatomy_of(
     tensors: Mapping[str, Tensor], format_name: str, facts: Facts, heads: int | None = None, path: object = "the file"
@@ -105,7 +163,7 @@ def anatomy_of(
     number = heads or facts.heads or usual
     if number is None or width % number:
         found = f"{number} heads do not divide it" if number else "its number of heads is not known"
-        raise ConfigError(f"{path}: a ViT {width} wide; {found}; say heads=N, which divides the width")
+        raise ConfigError(f"{path}: a ViT {width} wide; {found}; say heads=N (--heads N), which divides the width")
     is_clip = "pre_norm.weight" in tensors
     assumed = [] if heads or facts.heads else [f"{number} heads assumed by the width"]
     if is_clip and not facts.activation:
@@ -116,9 +174,9 @@ def anatomy_of(
     tokens = tensors.get("register_tokens")
     return Anatomy(
         width=width,
-        layers=len({name.split(".")[1] for name in tensors if name.startswith("layers.")}),
+        layers=1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("layers.")),
         heads=number,
-        hidden=len(tensors["layers.0.ffn.layers.0.0.weight"]),
+        hidden=len(tensors.get("layers.0.ffn.layers.0.0.weight", ())),
         patch=patch,
         channels=channels,
         grid=(side, side),

@@ -62,8 +62,11 @@ def write_folder(
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise WeightsError(f"{folder} is there already; give a new folder, or remove it: nothing is overwritten")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise WeightsError(f"{folder} cannot be written ({error.strerror}); give a folder that can") from None
     try:
         write_state_dict(temporary / "model.safetensors", tensors, metadata={"format": "pt"})
         for name, content in {"config": config, **files}.items():

@@ -7,6 +7,7 @@ and arrays as they are, and a log history that is built from them. There is no f
 """
 
 import json
+import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,9 @@ INDEX = ".safetensors.index.json"
 
 IN_FOLDERS = ("model.safetensors", f"model{INDEX}", "pytorch_model.bin")
 """Files of Hugging Face's folders."""
+
+ADVICE = re.compile(r"(Re-running|In PyTorch 2\.6)")
+"""Where PyTorch's errors begin to advise an unsafe load, which is not repeated."""
 
 ZIP_MAGIC = b"PK\x03\x04"
 
@@ -231,7 +235,7 @@ def _read_torch(path: Path, map_location: str | torch.device, allowed: Sequence[
 
 
 def _damaged(path: Path, cause: Exception | str) -> WeightsError:
-    text = " ".join(str(cause).split())[:200]
+    text = ADVICE.split(" ".join(str(cause).split()))[0].strip()[:200]
     kind = f"{type(cause).__name__}: {text}" if isinstance(cause, Exception) else text
     return WeightsError(
         f"checkpoint {path} ({path.stat().st_size} bytes) is truncated or damaged ({kind}); "

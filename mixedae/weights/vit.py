@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixedae.errors import WeightsError
-from mixedae.weights.anatomy import Anatomy, anatomy_of
+from mixedae.weights.anatomy import Anatomy, anatomy_of, check_whole
 from mixedae.weights.export import convert
 from mixedae.weights.reading import read_weights
 
@@ -45,6 +45,7 @@ def load_vit(
     except WeightsError as error:
         raise WeightsError(f"checkpoint {path}: {error}") from None
     this = anatomy_of(found.backbone, found.format, weights.facts, heads, path)
+    check_whole(found.backbone, this, f"checkpoint {path}")
     vit = timm_vit(this, any_size)
     tensors = {name: value for name, value in found.tensors.items() if not name.startswith("head.")}
     if this.with_cls and not this.averages:

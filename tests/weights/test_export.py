@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mixedae.analysis.exporting import export
 from mixedae.errors import WeightsError
 from mixedae.files import ROOT
 from mixedae.models import MixedAEViT
@@ -157,3 +158,23 @@ def test_the_command(tmp_path: Path) -> None:
     done = run_forked(tool, "convert", tmp_path / "mae.pth", tmp_path / "no.pth")
     assert done.returncode == 1 and done.stderr.startswith("error: WeightsError: ") and "truncated" in done.stderr
     assert not (tmp_path / "no.pth").exists()
+
+
+@pytest.mark.parametrize("to", ["timm", "timm folder", "mmpretrain", "hf", "torch-export"])
+@pytest.mark.parametrize("harm", ["missing", "of another shape", "not finite", "unknown"])
+def test_what_is_not_a_whole_vit_is_not_exported(harm: str, to: str, tmp_path: Path) -> None:
+    state = dict(timm_vit(num_classes=0).state_dict())
+    name = "blocks.1.attn.qkv.weight"
+    if harm == "missing":
+        del state[name]
+    elif harm == "of another shape":
+        state[name] = state[name][:50]
+    elif harm == "not finite":
+        state[name] = state[name] * float("nan")
+    else:
+        state["foo.bar"] = torch.ones(2)
+    torch.save(state, tmp_path / "x.pth")
+    out = tmp_path / {"timm": "out.pth", "mmpretrain": "out.pth", "torch-export": "out.pt2"}.get(to, "out")
+    with pytest.raises(WeightsError, match=rf"is not a whole ViT\. .*{harm}|foo\.bar|no place"):
+        export(tmp_path / "x.pth", out, to.split()[0], heads=4)
+    assert not out.exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner, ValLoop
 
 from mixedae.engine.hooks.effective_batch import batch_of, peak_lr
@@ -59,6 +59,7 @@ def dry_run(runner: Runner) -> dict[str, Any]:
     """
     hook = _StopHook()
     runner.register_hook(hook)
+    runner._hooks = [each for each in runner._hooks if not isinstance(each, CheckpointHook)]  # an epoch may end first
     runner.saves = False  # type: ignore[attr-defined]  # mixedae.StrictRunner's
     with contextlib.suppress(_Enough):
         runner.train()

@@ -126,7 +126,8 @@ def compare_facts(backbone: Any, facts: Facts, format_name: str, path: str | Pat
     """
     layer = backbone.layers[0]
     heads, eps = layer.attn.num_heads, layer.ln1.eps
-    activation = "quick_gelu" if type(layer.ffn.layers[0][1]).__name__ == "QuickGELU" else "gelu"
+    mlp = getattr(layer.ffn, "layers", None)  # a gated MLP has none
+    activation = "quick_gelu" if mlp is not None and type(mlp[0][1]).__name__ == "QuickGELU" else "gelu"
     is_clip = hasattr(backbone.pre_norm, "weight")
     differ = [
         f"{key} {theirs}, the model has {ours} ({advice})"

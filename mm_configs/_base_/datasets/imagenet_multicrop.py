@@ -1,31 +1,6 @@
-"""Two large crops and several small ones of each picture: DINO and iBOT.
+"""The crops of multicrop.py on ImageNet-1K."""
 
-References:
-    facebookresearch/dino main_dino.py (DataAugmentationDINO): the second large crop is solarized, blurred less often.
-"""
+_base_ = ["./imagenet_pretrain.py", "./multicrop.py"]
 
-_base_ = ["./imagenet_pretrain.py", "./views.py"]
-
-global_size, local_size, local_views = 224, 96, 8
-global_scale, local_scale = (0.4, 1.0), (0.05, 0.4)
-large = [
-    dict(_base_.crop, scale=global_size, crop_ratio_range=global_scale),
-    _base_.flip,
-    _base_.jitter,
-    _base_.grey,
-]
-small = [dict(_base_.crop, scale=local_size, crop_ratio_range=local_scale), *large[1:], dict(_base_.blur, prob=0.5)]
-train_pipeline = [
-    dict(type="mixedae.LoadPicture"),
-    dict(
-        type="MultiView",
-        num_views=[1, 1, local_views],
-        transforms=[
-            [*large, dict(_base_.blur, prob=1.0)],
-            [*large, dict(_base_.blur, prob=0.1), dict(_base_.solarize, prob=0.2)],
-            small,
-        ],
-    ),
-    dict(type="PackInputs"),
-]
+train_pipeline = _base_.multicrop
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

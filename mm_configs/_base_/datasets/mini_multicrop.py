@@ -1,31 +1,11 @@
-"""Two large crops and several small ones of each picture: DINO and iBOT on the mini benchmark at 64 and 32 px.
+"""The crops of multicrop.py on the mini benchmark, at 64 and 32 px."""
 
-References:
-    facebookresearch/dino main_dino.py (DataAugmentationDINO): the second large crop is solarized, blurred less often.
-"""
+_base_ = ["./mini_pretrain.py", "./multicrop.py"]
 
-_base_ = ["./mini_pretrain.py", "./views.py"]
-
-global_size, local_size, local_views = 64, 32, 4
-global_scale, local_scale = (0.4, 1.0), (0.05, 0.4)
-large = [
-    dict(_base_.crop, scale=global_size, crop_ratio_range=global_scale),
-    _base_.flip,
-    _base_.jitter,
-    _base_.grey,
-]
-small = [dict(_base_.crop, scale=local_size, crop_ratio_range=local_scale), *large[1:], dict(_base_.blur, prob=0.5)]
-train_pipeline = [
-    dict(type="mixedae.LoadPicture"),
-    dict(
-        type="MultiView",
-        num_views=[1, 1, local_views],
-        transforms=[
-            [*large, dict(_base_.blur, prob=1.0)],
-            [*large, dict(_base_.blur, prob=0.1), dict(_base_.solarize, prob=0.2)],
-            small,
-        ],
-    ),
-    dict(type="PackInputs"),
-]
+global_size, local_size = 64, 32
+train_pipeline = _base_.multicrop
+train_pipeline[1]["num_views"] = [1, 1, 4]
+train_pipeline[1]["transforms"][0][0]["scale"] = global_size
+train_pipeline[1]["transforms"][1][0]["scale"] = global_size
+train_pipeline[1]["transforms"][2][0]["scale"] = local_size
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

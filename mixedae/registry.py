@@ -49,7 +49,13 @@ def accepted_keys(cls: type) -> set[str] | None:
     return None
 
 
-HEAVY = {"CocoDataset": "mixedae.datasets.coco", "CocoMetric": "mixedae.datasets.coco"}
+HEAVY = {
+    "CocoDataset": "mixedae.datasets.coco",
+    "CocoMetric": "mixedae.datasets.coco",
+    "DenseKNNLoop": "mixedae.engine.probes.dense",
+    "DenseLogisticLoop": "mixedae.engine.probes.dense",
+    "PatchLinearHead": "mixedae.models.patch_linear_head",
+}
 """Types whose module imports a library that other tasks do not need; it is imported when a config names them."""
 
 

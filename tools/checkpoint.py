@@ -48,7 +48,12 @@ def parse_args() -> argparse.Namespace:
     features.add_argument("checkpoint", help="any ViT that loads")
     features.add_argument("pictures", type=Path, help="a folder, a list (.txt) or one picture")
     features.add_argument("out", type=Path, help="file to write, .npz or .safetensors: `features` and `images`")
-    features.add_argument("--pool", choices=["mean", "cls", "tokens"], default="mean", help="of the patches (mean)")
+    features.add_argument(
+        "--pool",
+        choices=["mean", "cls", "both", "tokens"],
+        default="mean",
+        help="mean patch (default), [CLS], both, or all patches",
+    )
     features.add_argument("--size", type=int, help="side of the centre crop in pixels (default: the checkpoint's)")
     features.add_argument("--config", type=Path, help="of the run (default: the one in the run's folder); it is code")
     features.add_argument("--batch-size", type=int, default=32, help="pictures at a time (32)")

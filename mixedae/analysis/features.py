@@ -88,7 +88,7 @@ def write_features(
         (entry,) = parse_entries([str(path)])
     else:
         entry = Entry(path.name, path, config)
-    loaded = load_encoder(entry, need_cls=pool == "cls")
+    loaded = load_encoder(entry, need_cls=pool in ("cls", "both"))
     side, patch = size or loaded.model.img_size[0], patch_size(loaded.model)
     if side % patch:
         raise ImageSizeError(f"--size {side} found; patches of {patch} do not divide it. Give {side // patch * patch}")
@@ -111,7 +111,7 @@ def write_features(
     backbone = dict(type=type(loaded.model).__name__, arch=loaded.model.arch_settings, img_size=loaded.model.img_size)
     cfg = ConfigDict(model=ConfigDict(backbone=backbone, data_preprocessor=preprocessor))
     runner: Any = SimpleNamespace(model=model, cfg=cfg)
-    header = describe(runner, loader, dict(dataset=dict(type="mixedae.Pictures", pipeline=pipeline)))
+    header = describe(runner, loader, dict(dataset=dict(type="mixedae.Pictures", pipeline=pipeline)), pool)
     cache = cache_path(FOLDER, header)
     features, seconds = (read(cache, header) if pool == "mean" else None), 0.0
     if features is None:

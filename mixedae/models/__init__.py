@@ -3,6 +3,7 @@
 from mixedae.models.crop_preprocessor import CropPreprocessor
 from mixedae.models.decoder import MixedAEPretrainDecoder
 from mixedae.models.distillation_head import DistillationHead
+from mixedae.models.frozen_encoder import FrozenEncoder
 from mixedae.models.head import HomologousContrastiveLoss, MixedAEPretrainHead
 from mixedae.models.masked_vit import MaskedViT
 from mixedae.models.pretrain_vit import MixedAEPretrainViT
@@ -14,6 +15,7 @@ from mixedae.models.vit import MixedAEViT
 __all__ = [
     "CropPreprocessor",
     "DistillationHead",
+    "FrozenEncoder",
     "HomologousContrastiveLoss",
     "MaskedViT",
     "MixedAEPretrainDecoder",

@@ -24,9 +24,14 @@ from mixedae.nodes import walk
 from mixedae.weights import fingerprint
 
 FOLDER = "work_dirs/features"
-KIND = "mean of the patches (ViT) or of the places (ResNet) of the backbone's last output, float32"
+POOLS = {
+    "mean": "mean of the patches (ViT) or of the places (ResNet) of the backbone's last output, float32",
+    "cls": "[CLS] of the backbone's last output, float32",
+    "both": "[CLS] and the mean of the patches of the backbone's last output, side by side, float32",
+    "tokens": "patches of the backbone's last output, float32",
+}
+"""What a picture's feature is. A backbone that gives several layers (``out_indices``) has them side by side."""
 SCHEMA = 1
-POOLS = ("mean", "cls", "tokens")
 RANDOM = ("Rand", "Jitter", "Augment", "Lighting", "Blur", "Cutout", "Albu", "Mix")
 """Parts of the names of transforms that draw."""
 
@@ -37,26 +42,27 @@ def features_of(
 ) -> Tensor:
     """One feature a picture: the mean over patches or places, or what else the backbone's ``out_type`` gives.
 
+    The layers that the backbone gives (``out_indices``) stand side by side, in their order.
+
     Args:
         model: with ``backbone`` and ``data_preprocessor``, wrapped or not; its mode is restored.
         loader: pictures, in order; every process may have its share.
-        pool: of a ViT's tokens: ``mean`` of the patches, ``cls``, or all patch ``tokens``.
+        pool: of a ViT's tokens, see :data:`POOLS`.
         watch: is called with the number of pictures of each batch that is done.
 
     Returns:
         (N, D), or (N, patches, D), on the CPU, in the dataset's order; empty on all but the main process.
+
+    Raises:
+        ConfigError: [CLS] or tokens of a backbone that does not give them.
     """
     module = unwrapped(model)
     was_training = module.training
     module.eval()
     found: list[Tensor] = []
     for batch in loader:
-        out = module.backbone(module.data_preprocessor(batch, False)["inputs"])[-1]
-        if out.ndim == 3:  # tokens (B, N, D)
-            patches = out[:, module.backbone.num_extra_tokens :]
-            out = out[:, 0] if pool == "cls" else patches if pool == "tokens" else patches.mean(1)
-        elif out.ndim == 4:  # maps (B, D, H, W)
-            out = out.mean((2, 3))
+        outs = module.backbone(module.data_preprocessor(batch, False)["inputs"])
+        out = torch.cat([pooled(layer, module.backbone, pool) for layer in outs], dim=-1)
         found += [row.clone() for row in out.float().cpu()]  # pickled, a view would carry its whole batch
         watch(len(out))
     module.train(was_training)
@@ -64,7 +70,38 @@ def features_of(
     return torch.stack(everything) if everything else torch.empty(0)
 
 
-def cached_features(runner: Runner, loader: DataLoader, config: Mapping[str, Any], folder: str | Path) -> Tensor:
+def pooled(out: Tensor, backbone: Any, pool: str) -> Tensor:
+    """What of one layer's output is the feature.
+
+    Args:
+        out: tokens (B, extra + N, D), maps (B, D, H, W), or what the backbone has pooled itself, (B, D).
+        backbone: whose ``num_extra_tokens`` come first.
+        pool: see :data:`POOLS`.
+
+    Returns:
+        (B, D); (B, 2 D) for ``both``; (B, N, D) for ``tokens``.
+
+    Raises:
+        ConfigError: see :func:`features_of`.
+    """
+    if out.ndim == 3:
+        extra = backbone.num_extra_tokens
+        if pool in ("cls", "both") and not extra:
+            raise ConfigError(f"pool={pool!r} found, and a backbone without a [CLS] token; take pool='mean'")
+        mean = out[:, extra:].mean(1) if pool in ("mean", "both") else None
+        parts = {"cls": (out[:, 0],), "tokens": (out[:, extra:],), "mean": (mean,), "both": (out[:, 0], mean)}[pool]
+        return torch.cat(parts, dim=-1)  # type: ignore[arg-type]
+    if pool != "mean":
+        raise ConfigError(
+            f"pool={pool!r} found, and a backbone whose outputs have the shape {tuple(out.shape)}, expected tokens; "
+            "set model.backbone.out_type=raw"
+        )
+    return out.mean((2, 3)) if out.ndim == 4 else out
+
+
+def cached_features(
+    runner: Runner, loader: DataLoader, config: Mapping[str, Any], folder: str | Path, pool: str = "mean"
+) -> Tensor:
     """:func:`features_of` a runner's model, from the cache if it holds them.
 
     Args:
@@ -72,6 +109,7 @@ def cached_features(runner: Runner, loader: DataLoader, config: Mapping[str, Any
         loader: pictures, in order.
         config: the loader's, whose pipeline is part of the cache's key.
         folder: the cache.
+        pool: see :data:`POOLS`.
 
     Returns:
         (N, D) on the CPU, on every process.
@@ -79,14 +117,14 @@ def cached_features(runner: Runner, loader: DataLoader, config: Mapping[str, Any
     Raises:
         ConfigError: the pipeline draws random numbers, so that there is no such thing as a picture's features.
     """
-    header = describe(runner, loader, config)
+    header = describe(runner, loader, config, pool)
     path = cache_path(folder, header)
     shared: list[Any] = [read(path, header) if is_main_process() else None]
     broadcast_object_list(shared)
     if shared[0] is not None:
         runner.logger.info(f"features of {len(shared[0])} pictures: from {path}")
         return shared[0]
-    features = features_of(runner.model, loader)
+    features = features_of(runner.model, loader, pool)
     shared = [features if is_main_process() else None]
     broadcast_object_list(shared)
     if is_main_process():
@@ -106,13 +144,14 @@ def cache_path(folder: str | Path, header: dict[str, Any]) -> Path:
     return Path(folder) / f"{name}.safetensors"
 
 
-def describe(runner: Runner, loader: DataLoader, config: Mapping[str, Any]) -> dict[str, Any]:
+def describe(runner: Runner, loader: DataLoader, config: Mapping[str, Any], pool: str = "mean") -> dict[str, Any]:
     """All that features depend on; equal dicts, equal features.
 
     Args:
         runner: whose model computes them.
         loader: pictures.
         config: the loader's.
+        pool: see :data:`POOLS`.
 
     Returns:
         What JSON can hold: weights and pictures by SHA-256, the backbone's config, pre-processing and pipeline.
@@ -139,7 +178,7 @@ def describe(runner: Runner, loader: DataLoader, config: Mapping[str, Any]) -> d
     )  # Runner's order
     content = {
         "schema": SCHEMA,
-        "kind": KIND,
+        "kind": POOLS[pool],
         "made_with": {name: version(name) for name in ("torch", "torchvision", "onedl-mmpretrain", "pillow")},
         "device": next(module.parameters()).device.type,
         "weights_sha256": fingerprint(module.backbone),

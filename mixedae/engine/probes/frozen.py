@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from mixedae.datasets.held_out import held_out_indices
 from mixedae.datasets.small_set import labels_of
 from mixedae.engine.console import NOTICE
-from mixedae.engine.probes.features import FOLDER, cached_features
+from mixedae.engine.probes.features import FOLDER, POOLS, cached_features
 from mixedae.engine.probes.knn import KS, TEMPERATURE, check_ks, knn_votes, measure
 from mixedae.engine.probes.logistic import TOLERANCE, fit
 from mixedae.errors import ConfigError
@@ -44,9 +44,12 @@ class FrozenLoop(BaseLoop):
         dataloader: of the training pictures, in order and with the test pipeline.
         candidates: values of the hyper-parameter; a single one needs no choice. Of equals the last is taken.
         cache: folder of the feature cache.
+        pool: of a ViT's tokens, see :data:`mixedae.engine.probes.features.POOLS`. ``cls`` and ``both`` need
+            ``model.backbone.out_type=raw``.
 
     Raises:
-        ConfigError: no candidate, or an evaluator that gives several metrics: none is the one to choose by.
+        ConfigError: no candidate, an unknown pool, or an evaluator that gives several metrics: none is the one to
+            choose by.
     """
 
     name: str
@@ -55,12 +58,19 @@ class FrozenLoop(BaseLoop):
     max_epochs = max_iters = 1
 
     def __init__(
-        self, runner: Runner, dataloader: DataLoader | dict, candidates: Sequence[float], cache: str = FOLDER
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        candidates: Sequence[float],
+        cache: str = FOLDER,
+        pool: str = "mean",
     ) -> None:
         super().__init__(runner, dataloader)
+        if pool not in (known := [name for name in POOLS if name != "tokens"]):
+            raise ConfigError(f"{type(self).__name__}: pool={pool!r} found; expected {', '.join(known)}")
         if not candidates:
             raise ConfigError(f"{type(self).__name__} has no candidates for {self.parameter}; give at least one")
-        self.candidates, self.cache = tuple(candidates), cache
+        self.candidates, self.cache, self.pool = tuple(candidates), cache, pool
 
     def scores(
         self, features: Tensor, targets: Tensor, classes: int, queries: Tensor, candidates: Sequence[float]
@@ -93,7 +103,7 @@ class FrozenLoop(BaseLoop):
             for d in (dataset, test_set)  # type: ignore[arg-type]
         )
         features, queries = (
-            cached_features(runner, loader, runner.cfg[f"{split}_dataloader"], self.cache)
+            cached_features(runner, loader, runner.cfg[f"{split}_dataloader"], self.cache, self.pool)
             for split, loader in (("train", self.dataloader), ("val", runner.val_dataloader))
         )
         classes = int(runner.cfg.model.head.num_classes)
@@ -183,14 +193,20 @@ class LinearProbeLoop(FrozenLoop):
         dataloader: see there.
         l2: strengths, strongest first; 1 / C of scikit-learn.
         cache: see there.
+        pool: see there.
     """
 
     name, parameter = "linear", "l2"
 
     def __init__(
-        self, runner: Runner, dataloader: DataLoader | dict, l2: Sequence[float] = L2, cache: str = FOLDER
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        l2: Sequence[float] = L2,
+        cache: str = FOLDER,
+        pool: str = "mean",
     ) -> None:
-        super().__init__(runner, dataloader, l2, cache)
+        super().__init__(runner, dataloader, l2, cache, pool)
 
     def scores(
         self, features: Tensor, targets: Tensor, classes: int, queries: Tensor, candidates: Sequence[float]
@@ -224,6 +240,7 @@ class KNNProbeLoop(FrozenLoop):
         cache: see :class:`FrozenLoop`.
         choose: False is DINO's protocol for ImageNet: no k is chosen, the metrics are ``knn/top1_k<k>`` for each. The
             features of millions of pictures are then neither kept on disk nor sent to every process.
+        pool: see :class:`FrozenLoop`.
     """
 
     name, parameter = "knn", "k"
@@ -236,8 +253,9 @@ class KNNProbeLoop(FrozenLoop):
         temperature: float = TEMPERATURE,
         cache: str = FOLDER,
         choose: bool = True,
+        pool: str = "mean",
     ) -> None:
-        super().__init__(runner, dataloader, ks, cache)
+        super().__init__(runner, dataloader, ks, cache, pool)
         self.ks, self.temperature, self.choose = tuple(ks), temperature, choose
         check_ks(self.ks, len(self.dataloader.dataset))
 
@@ -251,7 +269,7 @@ class KNNProbeLoop(FrozenLoop):
             return super().run()
         runner = self.runner
         runner.call_hook("before_train")
-        metrics = measure(runner.model, self.dataloader, runner.val_dataloader, self.ks, self.temperature)
+        metrics = measure(runner.model, self.dataloader, runner.val_dataloader, self.ks, self.temperature, self.pool)
         runner.call_hook("after_val_epoch", metrics=metrics)
         runner.call_hook("after_train")
         return runner.model

@@ -123,7 +123,7 @@ def labels_of(dataset: Any) -> Tensor:
 
 
 def measure(
-    model: nn.Module, bank: DataLoader, queries: DataLoader, ks: Sequence[int], temperature: float
+    model: nn.Module, bank: DataLoader, queries: DataLoader, ks: Sequence[int], temperature: float, pool: str = "mean"
 ) -> dict[str, float]:
     """k-NN accuracy of a model's features; the same numbers on all processes.
 
@@ -133,11 +133,12 @@ def measure(
         queries: pictures to classify.
         ks: see :func:`knn_accuracies`.
         temperature: see there.
+        pool: see :data:`mixedae.engine.probes.features.POOLS`.
 
     Returns:
         Metrics, in per cent.
     """
-    features, asked = (features_of(model, loader) for loader in (bank, queries))
+    features, asked = (features_of(model, loader, pool) for loader in (bank, queries))
     metrics: list[Any] = [None]
     if is_main_process():
         device = next(model.parameters()).device

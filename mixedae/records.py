@@ -34,6 +34,11 @@ CHANCE_SCALAR = "recognition/chance"
 _LAYER_SCALAR = re.compile(r"recognition/layer_(\d+)")
 
 
+ONLINE = ("knn", "linear", "rankme")
+"""What is measured while an encoder is pre-trained."""
+_PROBE_SCALAR = re.compile(r"layers/(knn|linear)_(\d+)")
+
+
 class RunRecord(BaseModel):
     """What a finished run was and gave. Keys that are not listed here are ignored when it is read.
 
@@ -150,6 +155,22 @@ def layer_of(scalar: str) -> int | None:
     """The layer of which a scalar holds the recognition accuracy, from 1; None for any other scalar."""
     found = _LAYER_SCALAR.fullmatch(scalar)
     return int(found[1]) if found else None
+
+
+def online_scalar(name: str) -> str:
+    """The scalar of a figure of :data:`ONLINE`, such as ``online/knn``."""
+    return f"online/{name}"
+
+
+def probe_scalar(probe: str, layer: int) -> str:
+    """The metric that holds a probe's accuracy on a layer, ``layers/knn_1`` for k-NN on the first."""
+    return f"layers/{probe}_{layer}"
+
+
+def probe_of(metric: str) -> tuple[str, int] | None:
+    """The probe and the layer of a metric of :func:`probe_scalar`; None for any other metric."""
+    found = _PROBE_SCALAR.fullmatch(metric)
+    return (found[1], int(found[2])) if found else None
 
 
 def scalar_lines(folder: Path) -> Iterator[dict[str, Any]]:

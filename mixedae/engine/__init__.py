@@ -5,6 +5,7 @@ from mixedae.engine.hooks.collapse import CollapseHook
 from mixedae.engine.hooks.effective_batch import EffectiveBatchHook
 from mixedae.engine.hooks.method_steps import MethodStepsHook, WeightDecayHook
 from mixedae.engine.hooks.non_finite import NonFiniteLossHook
+from mixedae.engine.hooks.online import OnlineProbeHook
 from mixedae.engine.hooks.outcomes import OutcomesHook
 from mixedae.engine.hooks.predictions import PredictionHook
 from mixedae.engine.hooks.progress import ProgressHook
@@ -16,7 +17,7 @@ from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.loops import ExactEpochLoop, ExactIterLoop
 from mixedae.engine.predicting import TestProgressHook
 from mixedae.engine.probes.frozen import KNNProbeLoop, LinearProbeLoop
-from mixedae.engine.probes.knn import KNNHook
+from mixedae.engine.probes.layers import LayerProbeLoop
 from mixedae.engine.runner import StrictRunner
 from mixedae.engine.voc07_metric import VOC07Metric
 
@@ -28,12 +29,13 @@ __all__ = [
     "EffectiveBatchHook",
     "ExactEpochLoop",
     "ExactIterLoop",
-    "KNNHook",
     "KNNProbeLoop",
+    "LayerProbeLoop",
     "LearningRateDecayOptimWrapperConstructor",
     "LinearProbeLoop",
     "MethodStepsHook",
     "NonFiniteLossHook",
+    "OnlineProbeHook",
     "OutcomesHook",
     "PredictionHook",
     "ProgressHook",

@@ -33,7 +33,7 @@ NOT_RECIPE = (
 )
 # Hooks on which no weight depends. Adding one to a config makes no cell stale.
 WATCHING_HOOKS = (
-    "mixedae.OutcomesHook", "mixedae.RecognitionHook", "mixedae.KNNHook", "mixedae.StrictLoadingHook",
+    "mixedae.OutcomesHook", "mixedae.RecognitionHook", "mixedae.OnlineProbeHook", "mixedae.StrictLoadingHook",
     "mixedae.CollapseHook",
 )  # fmt: skip
 # Part of every hash. It is raised when the same recipe gives other numbers, so that nothing older stays cached.

@@ -97,15 +97,7 @@ class FrozenLoop(BaseLoop):
         """
         runner = self.runner
         runner.call_hook("before_train")
-        dataset, test_set = self.dataloader.dataset, runner.val_dataloader.dataset
-        infos, test_infos = (
-            [d.get_data_info(i) for i in range(len(d))]
-            for d in (dataset, test_set)  # type: ignore[arg-type]
-        )
-        features, queries = (
-            cached_features(runner, loader, runner.cfg[f"{split}_dataloader"], self.cache, self.pool)
-            for split, loader in (("train", self.dataloader), ("val", runner.val_dataloader))
-        )
+        features, queries, infos, test_infos = self.encoded()
         classes = int(runner.cfg.model.head.num_classes)
         several = isinstance(infos[0]["gt_label"], Sequence)
         device = next(runner.model.parameters()).device
@@ -125,6 +117,20 @@ class FrozenLoop(BaseLoop):
         runner.logger.info(f"{self.name}: {listed}", extra=NOTICE)
         runner.call_hook("after_train")
         return runner.model
+
+    def encoded(self) -> tuple[Tensor, Tensor, list[dict[str, Any]], list[dict[str, Any]]]:
+        """Features of the training and of the validation pictures, (N, D) and (M, D), and what is known of each."""
+        runner = self.runner
+        dataset, test_set = self.dataloader.dataset, runner.val_dataloader.dataset
+        infos, test_infos = (
+            [d.get_data_info(i) for i in range(len(d))]
+            for d in (dataset, test_set)  # type: ignore[arg-type]
+        )
+        features, queries = (
+            cached_features(runner, loader, runner.cfg[f"{split}_dataloader"], self.cache, self.pool)
+            for split, loader in (("train", self.dataloader), ("val", runner.val_dataloader))
+        )
+        return features, queries, infos, test_infos
 
     def _choose(
         self, features: Tensor, targets: Tensor, classes: int, infos: Sequence[dict[str, Any]]

@@ -1,4 +1,4 @@
-"""k-NN classification on frozen features: the vote, its accuracy, and a hook that watches pre-training by it.
+"""k-NN classification on frozen features: the vote and its accuracy.
 
 References:
     Instance discrimination, arXiv 1805.01978, section 3.4 (votes weighted by exp(cosine / temperature)); DINO,
@@ -11,15 +11,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mixedae.engine.console import NOTICE
 from mixedae.engine.probes.features import features_of
 from mixedae.errors import ConfigError
-from mixedae.registry import HOOKS
 
 KS = (10, 20, 100, 200)
 TEMPERATURE = 0.07
@@ -147,59 +143,3 @@ def measure(
         metrics[0] = knn_accuracies(features, labels, asked, truth, ks, temperature)
     broadcast_object_list(metrics)
     return metrics[0]
-
-
-@HOOKS.register_module()
-class KNNHook(Hook):
-    """k-NN accuracy of the encoder while it is pre-trained; a figure to watch, which no weight depends on.
-
-    The metrics go to the log and to ``vis_data``; pre-training itself sees none of these labels.
-
-    Args:
-        train_dataloader: config of the labelled pictures that vote, with the test pipeline.
-        val_dataloader: config of the pictures to classify.
-        interval: epochs between two measurements; the last epoch is always measured.
-        ks: numbers of neighbours.
-        temperature: of the votes.
-    """
-
-    priority = "LOW"
-
-    def __init__(
-        self,
-        train_dataloader: dict,
-        val_dataloader: dict,
-        interval: int = 10,
-        ks: Sequence[int] = KS,
-        temperature: float = TEMPERATURE,
-    ) -> None:
-        if interval < 1:
-            raise ConfigError(f"KNNHook.interval={interval} found; expected at least 1 epoch")
-        self.configs = (train_dataloader, val_dataloader)
-        self.interval, self.ks, self.temperature = interval, tuple(ks), temperature
-        self._loaders: list[DataLoader] = []
-
-    def before_train(self, runner: Runner) -> None:
-        """Find the pictures, so that what is missing is told before training.
-
-        Args:
-            runner: the runner.
-        """
-        fixed = {"sampler": {"type": "DefaultSampler", "shuffle": False}, "collate_fn": {"type": "default_collate"}}
-        self._loaders = [runner.build_dataloader({**fixed, **config}) for config in self.configs]
-        check_ks(self.ks, len(self._loaders[0].dataset))  # type: ignore[arg-type]
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Measure, when it is time.
-
-        Args:
-            runner: the runner.
-        """
-        if not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
-            return
-        bank, queries = self._loaders
-        metrics = measure(runner.model, bank, queries, self.ks, self.temperature)
-        runner.message_hub.update_scalars({name: {"value": value} for name, value in metrics.items()})
-        runner.visualizer.add_scalars(metrics, step=runner.epoch + 1)
-        listed = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
-        runner.logger.info(f"epoch {runner.epoch + 1}: {listed}", extra=NOTICE)

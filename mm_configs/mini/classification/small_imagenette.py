@@ -28,3 +28,9 @@ data_preprocessor = dict(num_classes=num_classes)
 model = dict(head=dict(num_classes=num_classes))
 linear = dict(train_dataloader=dict(dataset=dict(pipeline=test_pipeline)))
 knn = linear
+layers = dict(  # every layer in one pass, by k-NN and ridge regression
+    _base_.linear,
+    train_cfg=dict(_delete_=True, type="mixedae.LayerProbeLoop"),
+    model=dict(backbone=dict(out_type="raw", final_norm=True, out_indices=_base_.vit_mini_taps)),
+)
+layers["train_dataloader"] = dict(_base_.linear.train_dataloader, dataset=dict(pipeline=test_pipeline))

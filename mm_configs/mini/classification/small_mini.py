@@ -18,3 +18,4 @@ val_dataloader = dict(dataset=dict(**pictures, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 linear = dict(train_dataloader=dict(dataset=dict(pipeline=test_pipeline)))
 knn = linear
+layers = linear

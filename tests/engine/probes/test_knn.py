@@ -1,4 +1,4 @@
-"""The vote of the nearest neighbours against its definition, and the hook and loop on real files."""
+"""The vote of the nearest neighbours against its definition, and the loop on real files."""
 
 import json
 import math
@@ -61,26 +61,3 @@ def test_the_loop_measures_without_training(mini_data: Path, tmp_path: Path, mon
     assert record["status"] == "finished"
     assert set(record["metrics"]) == {f"knn/top1_k{k}" for k in (1, 10, 20)}
     assert all(0 <= value <= 100 for value in record["metrics"].values())
-
-
-@pytest.mark.train
-def test_the_hook_watches_pretraining(mini_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIXEDAE_DATA_MINI", str(mini_data))
-    cfg = Config.fromfile(CONFIGS / "mini/pretrain/mixedae_vit-mini-p8_1xb64-coslr-15e_mini.py")
-    labelled = Config.fromfile(CONFIGS / "mini/classification/mixedae-vit-mini-p8_1xb32-coslr-60e_mini.py")
-    loaders = {}
-    for split in ("train", "val"):
-        data = {**labelled[f"{split}_dataloader"].dataset, "type": "mmpretrain.CustomDataset"}
-        data["pipeline"] = labelled.test_pipeline
-        loaders[f"{split}_dataloader"] = dict(batch_size=10, num_workers=0, dataset=data)
-    cfg.custom_hooks.append(dict(type="mixedae.KNNHook", interval=2, ks=(1, 5), **loaders))
-    cfg.train_dataloader.batch_size = 4
-    cfg.train_dataloader.dataset.indices = 8
-    cfg.train_cfg.max_epochs, cfg.param_scheduler = 3, None
-    cfg.work_dir = str(tmp_path)
-    runner = Runner.from_cfg(cfg)
-    runner.train()
-    lines = next(tmp_path.rglob("scalars.json")).read_text().splitlines()
-    measured = [entry for line in lines if "knn/top1_k5" in (entry := json.loads(line))]
-    assert [entry["step"] for entry in measured] == [2, 3]  # every second epoch, and the last
-    assert all(0 <= entry["knn/top1_k1"] <= 100 for entry in measured)

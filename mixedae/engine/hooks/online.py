@@ -106,9 +106,10 @@ class OnlineProbeHook(Hook):
         fixed = {"sampler": {"type": "DefaultSampler", "shuffle": False}, "collate_fn": {"type": "default_collate"}}
         self._loaders = []
         for config in self.configs:
-            dataset: Any = runner.build_dataloader({**fixed, **config}).dataset
+            # With a seed of their own; without one a sampler would draw it from the generator of training.
+            dataset: Any = runner.build_dataloader({**fixed, **config}, seed=0).dataset
             sampled = {**fixed, **config, "dataset": Sample(dataset, self.pictures)}
-            self._loaders.append(runner.build_dataloader(sampled))
+            self._loaders.append(runner.build_dataloader(sampled, seed=0))
         if len(self._loaders) > 1:
             check_ks((self.k,), len(self._loaders[1].dataset))  # type: ignore[arg-type]
 

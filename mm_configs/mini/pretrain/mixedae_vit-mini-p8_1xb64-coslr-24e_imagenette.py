@@ -10,6 +10,7 @@ _base_ = [
     "../../_base_/models/mixedae_vit-mini-p8.py",
     "../../_base_/schedules/pretrain_tiny_imagenet.py",
     "../../_base_/pretrain_runtime.py",
+    "../../_base_/online_imagenette.py",
 ]
 
 max_epochs = 24
@@ -18,4 +19,8 @@ train_dataloader = dict(dataset=dict(data_root="{{$MIXEDAE_DATA_IMAGENETTE:data/
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(end=max_epochs)
 
-custom_hooks = [*_base_.custom_hooks, dict(type="mixedae.RecognitionHook")]  # Fig. 6b during training
+custom_hooks = [
+    *_base_.custom_hooks,
+    *_base_.online.custom_hooks,
+    dict(type="mixedae.RecognitionHook"),  # Fig. 6b during training
+]

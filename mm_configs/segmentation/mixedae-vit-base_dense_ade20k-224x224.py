@@ -25,4 +25,5 @@ in_order = dict(type="DefaultSampler", shuffle=False)
 train_dataloader = dict(batch_size=64, sampler=in_order, dataset=dict(pipeline=squared))
 val_dataloader = dict(batch_size=64, dataset=dict(pipeline=squared))
 test_dataloader = val_dataloader
+default_hooks = dict(checkpoint=None)
 own_size = dict(val_dataloader=dict(batch_size=1, dataset=dict(pipeline=own)))

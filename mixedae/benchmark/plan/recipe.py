@@ -15,6 +15,7 @@ from mixedae.errors import ConfigError
 from mixedae.nodes import seen_per_picture
 from mixedae.options import BASE_LR, as_arguments, merge_options
 from mixedae.overlays import merge_overlays, overlays_of
+from mixedae.records import probe_scalar
 from mixedae.wording import nearest
 
 DATA_PREFIX = "MIXEDAE_DATA_"
@@ -172,8 +173,14 @@ def _lacks(tree: dict[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in NEEDED_HOOKS if name not in named)
 
 
-def _measures(evaluator: Any) -> frozenset[str] | None:
-    """Keys of the metrics of evaluators whose keys are known from their config."""
+def _measures(tree: dict[str, Any]) -> frozenset[str] | None:
+    """Keys of the metrics of loops and evaluators whose keys are known from their config."""
+    loop, evaluator = tree.get("train_cfg") or {}, tree.get("val_evaluator")
+    if loop.get("type") == "mixedae.LayerProbeLoop":
+        layers = [int(index) + 1 for index in tree["model"]["backbone"].get("out_indices") or ()]
+        return frozenset(probe_scalar(probe, layer) for probe in ("knn", "linear") for layer in layers)
+    if loop.get("type") == "mixedae.KNNProbeLoop" and not loop.get("choose", True):
+        return frozenset(f"knn/top1_k{k}" for k in loop.get("ks") or ())
     found: set[str] = set()
     for each in evaluator if isinstance(evaluator, list) else [evaluator]:
         kind = str((each or {}).get("type", "")).split(".")[-1]
@@ -338,7 +345,7 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
         added=tuple(added.items()),
         accumulate_to=scaling["base_batch_size"] if accumulates else None,
         lacks=_lacks(tree),
-        measures=_measures(tree.get("val_evaluator")),
+        measures=_measures(tree),
         modules=tuple(modules),
         reads=tuple(dict.fromkeys(_reads([tree.get(f"{split}_dataloader") for split in ("train", "val")]))),
     )

@@ -1,4 +1,4 @@
-"""The charts of a report: trade-off, learning curves, recognition accuracy; a chart without data is left out."""
+"""The charts of a report: trade-off, curves, frozen features, recognition; a chart without data is left out."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -7,6 +7,7 @@ from typing import Any
 from mixedae.benchmark.plan.cells import Cell
 from mixedae.benchmark.plan.published import PublishedRow
 from mixedae.benchmark.report.curves import Curves, Points, read_curves
+from mixedae.benchmark.report.quality import layer_charts, online_charts
 from mixedae.benchmark.report.svg import Chart, Series, chart
 from mixedae.benchmark.store.survey import Survey
 from mixedae.benchmark.store.workspace import Workspace
@@ -30,6 +31,8 @@ def charts(survey: Survey, comparison: Comparison) -> dict[str, list[Chart]]:
     return {
         "trade_off": _trade_off(workspace, comparison, done),
         "curves": _curves(workspace, curves),
+        "online": online_charts(workspace, curves),
+        "layers": layer_charts(workspace, curves),
         "recognition": _recognition(workspace, curves),
     }
 

@@ -9,5 +9,4 @@ val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.0))  # the Runner requires one
 param_scheduler = None
-default_hooks = dict(checkpoint=None)
 knn = dict(train_cfg=dict(type="mixedae.DenseKNNLoop"))

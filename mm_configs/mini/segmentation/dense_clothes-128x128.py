@@ -33,12 +33,13 @@ model = dict(
 )
 train_cfg = dict(_delete_=True, type="mixedae.DenseLogisticLoop", patches=10_000)
 in_order = dict(type="DefaultSampler", shuffle=False)
-train_dataloader = dict(batch_size=32, drop_last=False, sampler=in_order, dataset=dict(pipeline=squared))
-val_dataloader = dict(batch_size=32, dataset=dict(pipeline=squared))
+batch_size = 32
+train_dataloader = dict(batch_size=batch_size, drop_last=False, sampler=in_order, dataset=dict(pipeline=squared))
+val_dataloader = dict(batch_size=batch_size, dataset=dict(pipeline=squared))
 test_dataloader = val_dataloader
 optim_wrapper = dict(_delete_=True, type="OptimWrapper", optimizer=dict(type="SGD", lr=0.0))  # the Runner requires one
 param_scheduler = None
-auto_scale_lr = None
+auto_scale_lr = dict(base_batch_size=batch_size)
 default_hooks = dict(checkpoint=None)
 knn = dict(train_cfg=dict(type="mixedae.DenseKNNLoop"))
 own_size = dict(val_dataloader=dict(batch_size=1, dataset=dict(pipeline=own)))

@@ -69,7 +69,12 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> FakeSuite:
         for epoch in (1, 2):
             layers = {f"recognition/layer_{layer}": 0.2 * layer + 0.1 * epoch for layer in (1, 2, 3)}
             lines.append({**layers, "recognition/chance": 0.25, "epoch": epoch, "step": epoch})
+            lines.append({"online/knn": 10.0 * epoch, "online/rankme": 5.0 + epoch, "epoch": epoch, "step": epoch})
         log.write_text("\n".join(map(json.dumps, lines)) + '\n{"loss": 1.0, "it')
+        probed = suite.folder / f"mae/cls/seed_{seed}/20260101_000000/vis_data/scalars.json"
+        probed.parent.mkdir(parents=True)
+        by_layer = {f"layers/knn_{layer}": 20.0 + layer for layer in (1, 2, 3)} | {"layers/knn_10": 90.0}
+        probed.write_text(json.dumps({**by_layer, "step": 0}))
     (suite.folder / "figures").mkdir()
     (suite.folder / "figures/attention.png").write_bytes(PIXEL)
     (suite.folder / "figures/attention.json").write_text(json.dumps({"caption": "Where it looks", "alt": "Six birds"}))
@@ -132,6 +137,10 @@ def test_pictures_and_charts_are_described(page: Page) -> None:
     assert page.all("html") == [{"lang": "en"}]
     titles = "".join(page.text)
     assert "Recognition accuracy by layer" in titles and "Where it looks" in titles
+    described = " ".join(str(chart["aria-label"]) for chart in charts)
+    assert "While pre-training: k-NN accuracy, %" in titles and "ends at 20.0, 20.0" in described
+    assert "While pre-training: linear" not in titles, "a figure that no run logged has no chart"
+    assert "is best at layer 10 with 90.0" in described
     identities = [attributes["id"] for _, attributes in page.elements if attributes.get("id")]
     assert len(identities) == len(set(identities))
 

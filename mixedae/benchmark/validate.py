@@ -2,7 +2,8 @@
 
 import contextlib
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from mixedae.benchmark.plan.cards import DataPart, Metric
@@ -15,6 +16,9 @@ from mixedae.benchmark.store.workspace import Workspace
 from mixedae.datasets.listing import PICTURE_SUFFIXES, pictures_under
 from mixedae.errors import ConfigError, DataError, MixedAEError
 from mixedae.wording import nearest
+
+TRANSFERRED = re.compile(r"(^|[^i])ViT$|VisionTransformer$|ResNet$")
+"""Names of encoders that the transfers take: plain ViTs (HiViT is none) and ResNets."""
 
 
 def problems_of(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]:
@@ -37,6 +41,7 @@ def check_recipes(workspace: Workspace, cells: list[Cell]) -> list[MixedAEError]
             _check_imports(recipe)
             _check_added(recipe)
             _check_harness(recipe, survey.variant(cell).config)
+            _check_encoder(recipe, survey.variant(cell).config, workspace.suite.cards if cell.task is None else ())
             _check_metrics(recipe, workspace.suite.cards[cell.task].metrics if cell.task else ())
             _check_reads(recipe, survey.variant(cell).config, workspace.suite.data_of(cell))
         except MixedAEError as error:
@@ -56,6 +61,20 @@ def _check_harness(recipe: Recipe, config: str) -> None:
         raise ConfigError(
             f"{config} lacks {', '.join(recipe.lacks)}: a suite reads each run by what these leave. Add {hooks} to its "
             "custom_hooks, or inherit mm_configs/_base_/default_runtime.py"
+        )
+
+
+def _check_encoder(recipe: Recipe, config: str, tasks: Collection[str]) -> None:
+    """Refuse a pre-training whose encoder no transfer takes; a class of a user's own module is the user's to know.
+
+    Raises:
+        ConfigError: naming the encoder.
+    """
+    name = recipe.encoder.split(".")[-1]
+    if tasks and name and not recipe.modules and not TRANSFERRED.search(name):
+        raise ConfigError(
+            f"{config} pre-trains a {name}, which no transfer takes ({', '.join(tasks)}): expected a plain ViT or a "
+            "ResNet. Take out the tasks, or the row"
         )
 
 

@@ -7,15 +7,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from mixedae.benchmark.plan.imported import hash_of_modules, own_modules
+from mixedae.benchmark.plan.recipe_facts import OWN_TYPES, encoder_of, folders_of, lacks_of, measured_by
 from mixedae.errors import ConfigError
 from mixedae.nodes import seen_per_picture
 from mixedae.options import BASE_LR, as_arguments, merge_options
 from mixedae.overlays import merge_overlays, overlays_of
-from mixedae.records import probe_scalar
 from mixedae.wording import nearest
 
 DATA_PREFIX = "MIXEDAE_DATA_"
@@ -41,11 +41,8 @@ WATCHING_HOOKS = (
 NUMBERS = 2  # 2: draws by place, LARS as MAE has it, the patch embedding's bias starts as in MAE
 # The same for recipes with one type of training loop. Linear probe: 2 counts pictures whose best log-odds are negative.
 NUMBERS_OF_LOOP = {"mixedae.LinearProbeLoop": 2}
-# What the harness reads a run by: without the first there is no result, without the second no batch to trust.
-NEEDED_HOOKS = ("mixedae.RunRecordHook", "mixedae.EffectiveBatchHook")
 READER = "mixedae.LoadPicture"  # how a file becomes pixels is no part of a recipe
 READERS = ("mixedae.CocoDataset", "mixedae.CocoMetric")
-OWN_TYPES = "mixedae."  # the types whose keys `bench.py validate` knows
 
 
 @dataclass(frozen=True)
@@ -136,9 +133,10 @@ class Recipe:
         options: key of the config to value, what its variant sets.
         added: those of the options that the config leaves out, each with the type that must accept it.
         accumulate_to: the batch that the run accumulates to, on any number of processes; None: it does not.
-        lacks: hooks of :data:`NEEDED_HOOKS` that it does not name.
+        lacks: hooks of :data:`~mixedae.benchmark.plan.recipe_facts.NEEDED_HOOKS` that it does not name.
         measures: keys of what its validation measures; None where an evaluator does not say.
         modules: a user's own modules that it imports; their files are part of the hash.
+        encoder: the type of its backbone.
         reads: folders that its loaders read, with every data root at its default place.
     """
 
@@ -157,62 +155,13 @@ class Recipe:
     lacks: tuple[str, ...] = ()
     measures: frozenset[str] | None = None
     modules: tuple[str, ...] = ()
+    encoder: str = ""
     reads: tuple[str, ...] = ()
 
     def effective_batch(self, processes: int) -> int:
         """Images in one optimizer step over all processes, as ``mixedae.EffectiveBatchHook`` arranges it."""
         together = self.batch * processes
         return together * max(1, round(self.accumulate_to / together)) if self.accumulate_to else together
-
-
-def _lacks(tree: dict[str, Any]) -> tuple[str, ...]:
-    """Hooks that are needed and not named; probes of frozen features leave a record of their own."""
-    if str((tree.get("train_cfg") or {}).get("type", "")).startswith(OWN_TYPES):
-        return ()
-    named = {hook.get("type") for hook in tree.get("custom_hooks") or () if isinstance(hook, dict)}
-    return tuple(name for name in NEEDED_HOOKS if name not in named)
-
-
-def _measures(tree: dict[str, Any]) -> frozenset[str] | None:
-    """Keys of the metrics of loops and evaluators whose keys are known from their config."""
-    loop, evaluator = tree.get("train_cfg") or {}, tree.get("val_evaluator")
-    if loop.get("type") == "mixedae.LayerProbeLoop":
-        layers = [int(index) + 1 for index in tree["model"]["backbone"].get("out_indices") or ()]
-        return frozenset(probe_scalar(probe, layer) for probe in ("knn", "linear") for layer in layers)
-    if loop.get("type") == "mixedae.KNNProbeLoop" and not loop.get("choose", True):
-        return frozenset(f"knn/top1_k{k}" for k in loop.get("ks") or ())
-    found: set[str] = set()
-    for each in evaluator if isinstance(evaluator, list) else [evaluator]:
-        kind = str((each or {}).get("type", "")).split(".")[-1]
-        if kind == "Accuracy":
-            best = each.get("topk", 1)
-            found |= {f"accuracy/top{k}" for k in (best if isinstance(best, list | tuple) else [best])}
-        elif kind == "IoUMetric":
-            found |= {"aAcc", "mAcc", *each.get("iou_metrics", ["mIoU"])}
-        elif kind == "CocoMetric":
-            metrics = each.get("metric", "bbox")
-            sizes = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
-            found |= {
-                f"coco/{m}_{size}" for m in ([metrics] if isinstance(metrics, str) else metrics) for size in sizes
-            }
-        else:
-            return None
-    return frozenset(found)
-
-
-def _reads(node: Any) -> Iterator[str]:
-    """Folders of pictures of every dataset inside a config."""
-    if isinstance(node, list | tuple):
-        for item in node:
-            yield from _reads(item)
-    elif isinstance(node, dict):
-        if root := node.get("data_root"):
-            by_split = node.get("split") if str(node.get("type")).split(".")[-1] == "ImageNet" else ""
-            prefix = node.get("data_prefix") or by_split or ""
-            for folder in prefix.values() if isinstance(prefix, dict) else [prefix]:
-                yield str(PurePosixPath(root, folder))
-            return
-        yield from _reads(list(node.values()))
 
 
 @contextmanager
@@ -344,8 +293,9 @@ def recipe_of(config: Any, path: Path, variant: Variant | None = None) -> Recipe
         options=variant.options if variant else (),
         added=tuple(added.items()),
         accumulate_to=scaling["base_batch_size"] if accumulates else None,
-        lacks=_lacks(tree),
-        measures=_measures(tree),
+        lacks=lacks_of(tree),
+        measures=measured_by(tree),
         modules=tuple(modules),
-        reads=tuple(dict.fromkeys(_reads([tree.get(f"{split}_dataloader") for split in ("train", "val")]))),
+        encoder=encoder_of(tree),
+        reads=tuple(dict.fromkeys(folders_of([tree.get(f"{split}_dataloader") for split in ("train", "val")]))),
     )

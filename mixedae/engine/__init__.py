@@ -17,12 +17,14 @@ from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.loops import ExactEpochLoop, ExactIterLoop
 from mixedae.engine.predicting import TestProgressHook
 from mixedae.engine.probes.frozen import KNNProbeLoop, LinearProbeLoop
+from mixedae.engine.probes.grid import ChooseProbeHook, ProbeGridConstructor
 from mixedae.engine.probes.layers import LayerProbeLoop
 from mixedae.engine.runner import StrictRunner
 from mixedae.engine.voc07_metric import VOC07Metric
 
 __all__ = [
     "LARS",
+    "ChooseProbeHook",
     "CollapseHook",
     "EachClipAmpOptimWrapper",
     "EachClipOptimWrapper",
@@ -38,6 +40,7 @@ __all__ = [
     "OnlineProbeHook",
     "OutcomesHook",
     "PredictionHook",
+    "ProbeGridConstructor",
     "ProgressHook",
     "RecognitionHook",
     "RunRecordHook",

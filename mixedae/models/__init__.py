@@ -1,5 +1,6 @@
 """The building blocks that configs name: ``mixedae.<Class>``; the methods are in :mod:`mixedae.methods`."""
 
+from mixedae.models.attentive_head import AttentiveProbeHead
 from mixedae.models.crop_preprocessor import CropPreprocessor
 from mixedae.models.decoder import MixedAEPretrainDecoder
 from mixedae.models.distillation_head import DistillationHead
@@ -13,6 +14,7 @@ from mixedae.models.simple_pyramid import SimpleFeaturePyramid
 from mixedae.models.vit import MixedAEViT
 
 __all__ = [
+    "AttentiveProbeHead",
     "CropPreprocessor",
     "DistillationHead",
     "FrozenEncoder",

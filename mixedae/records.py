@@ -113,10 +113,12 @@ def read_progress(folder: Path) -> Progress | None:
         return None
 
 
-OutcomeKind = Literal["correct", "areas", "detections"]
+OutcomeKind = Literal["correct", "recalls", "ranking", "areas", "detections"]
 """What is stored per test image; N images.
 
 - ``correct`` (classification): ``correct`` (N,) bool, ``label`` (N,);
+- ``recalls`` (mean per class): the same, and ``classes`` (1,), how many there are;
+- ``ranking`` (11-point mAP of several labels a picture): ``score`` (N, classes) and ``positive`` (N, classes) bool;
 - ``areas`` (segmentation): ``intersect`` and ``union``, (N, classes), in pixels;
 - ``detections`` (COCO's AP over all areas): ``images`` (N,) ids; for each category and image with objects that count
   ``object_category``, ``object_image`` (index) and ``object_count``; for each detection, in COCOeval's order,

@@ -32,7 +32,8 @@ def measured_by(tree: dict[str, Any]) -> frozenset[str] | None:
         layers = [int(index) + 1 for index in tree["model"]["backbone"].get("out_indices") or ()]
         return frozenset(probe_scalar(probe, layer) for probe in ("knn", "linear") for layer in layers)
     if loop.get("type") == "mixedae.KNNProbeLoop" and not loop.get("choose", True):
-        return frozenset(f"knn/top1_k{k}" for k in loop.get("ks") or ())
+        best = ["knn/best"] if isinstance(loop.get("temperature"), list | tuple) else []
+        return frozenset([*(f"knn/top1_k{k}" for k in loop.get("ks") or ()), *best])
     found: set[str] = set()
     for each in evaluator if isinstance(evaluator, list) else [evaluator or {}]:
         kind = str(each.get("type", "")).split(".")[-1]

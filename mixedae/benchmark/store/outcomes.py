@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedae.benchmark.store.by_class import eleven_point_map, mean_per_class
 from mixedae.benchmark.store.results import OutcomesFile
 from mixedae.datasets.fingerprint import content_hash
 from mixedae.errors import ResultsError
@@ -47,7 +48,7 @@ class Outcomes:
             weights: (B, N), how often each image counts.
 
         Returns:
-            (B,): top-1 accuracy and mIoU in percent, COCO AP in 0..1; NaN if the metric is undefined.
+            (B,): accuracies, 11-point mAP and mIoU in percent, COCO AP in 0..1; NaN if the metric is undefined.
         """
         return READERS[self.kind].value(self, weights)
 
@@ -149,6 +150,8 @@ class Reader:
 
 READERS: dict[OutcomeKind, Reader] = {
     "correct": Reader(_top1_accuracy, "correct", 0.01),
+    "recalls": Reader(lambda outcomes, weights: mean_per_class(outcomes.arrays, weights), "correct", 0.01),
+    "ranking": Reader(lambda outcomes, weights: eleven_point_map(outcomes.arrays, weights), "score", 0.01),
     "areas": Reader(_mean_iou, "intersect", 0.006),
     "detections": Reader(_mean_average_precision, "images", 0.0006),
 }

@@ -38,8 +38,8 @@ class OutcomesHook(Hook):
     """Writes ``<work_dir>/outcomes.npz`` after each validation; the last one stays.
 
     :mod:`mixedae.records` describes the file. Which metrics are listened to, and what is taken from each, stands in
-    :data:`TAPS`: mmpretrain's Accuracy gives ``correct``, mmseg's IoUMetric ``areas``, mmdet's CocoMetric
-    ``detections``.
+    :data:`TAPS`: mmpretrain's Accuracy gives ``correct``, its macro recall ``recalls``, VOC's mAP ``ranking``, mmseg's
+    IoUMetric ``areas``, mmdet's CocoMetric ``detections``.
     """
 
     def __init__(self) -> None:
@@ -120,6 +120,29 @@ def _accuracy(results: list) -> Iterator[Found]:
 
 
 @contextmanager
+def _recall(results: list) -> Iterator[Found]:
+    """As :func:`_accuracy`, for mmpretrain's macro recall, which takes a score of zero or less for no prediction."""
+    if "pred_score" not in results[0]:
+        yield {}
+        return
+    label = torch.cat([result["gt_label"] for result in results])
+    score, predicted = torch.stack([result["pred_score"] for result in results]).float().max(dim=1)
+    arrays = {
+        "correct": ((predicted == label) & (score > 0)).numpy(),
+        "label": label.numpy().astype(np.int32),
+        "classes": np.array([len(results[0]["pred_score"])], dtype=np.int32),
+    }
+    yield {"recall": ("recalls", arrays)}
+
+
+@contextmanager
+def _voc07(results: list) -> Iterator[Found]:
+    """The scores and labels that :class:`mixedae.VOC07Metric` keeps."""
+    score, positive = (torch.stack([result[i] for result in results]).numpy() for i in (0, 1))
+    yield {"mAP_11": ("ranking", {"score": score, "positive": positive})}
+
+
+@contextmanager
 def _iou(results: list) -> Iterator[Found]:
     """The first two of the areas that mmseg's IoUMetric keeps for each image."""
     intersect, union = (torch.stack([result[i] for result in results]).numpy().astype(np.int32) for i in (0, 1))
@@ -176,6 +199,12 @@ def matches(evaluation: Any) -> Arrays:
 
 
 Tap = Callable[[list], AbstractContextManager[Found]]
-TAPS: dict[str, Tap] = {"Accuracy": _accuracy, "IoUMetric": _iou, "CocoMetric": _coco}
+TAPS: dict[str, Tap] = {
+    "Accuracy": _accuracy,
+    "SingleLabelMetric": _recall,
+    "VOC07Metric": _voc07,
+    "IoUMetric": _iou,
+    "CocoMetric": _coco,
+}
 """Class of a metric to what listens to it. A new metric with paired tests needs an entry here, and its value in
 :mod:`mixedae.benchmark.store.outcomes`."""

@@ -242,10 +242,12 @@ class KNNProbeLoop(FrozenLoop):
         runner: see :class:`FrozenLoop`.
         dataloader: see there.
         ks: numbers of neighbours.
-        temperature: of the votes.
+        temperature: of the votes; several only without a choice.
         cache: see :class:`FrozenLoop`.
-        choose: False is DINO's protocol for ImageNet: no k is chosen, the metrics are ``knn/top1_k<k>`` for each. The
-            features of millions of pictures are then neither kept on disk nor sent to every process.
+        choose: False is DINO's protocol for ImageNet: no k is chosen, the metrics are ``knn/top1_k<k>`` for each, at
+            the first temperature. The features of millions of pictures are then neither kept on disk nor sent to every
+            process. With several temperatures ``knn/best`` is the highest accuracy of all, as efficient probing
+            reports it: chosen on the pictures that it is measured on, and so too high.
         pool: see :class:`FrozenLoop`.
     """
 
@@ -256,13 +258,19 @@ class KNNProbeLoop(FrozenLoop):
         runner: Runner,
         dataloader: DataLoader | dict,
         ks: Sequence[int] = KS,
-        temperature: float = TEMPERATURE,
+        temperature: float | Sequence[float] = TEMPERATURE,
         cache: str = FOLDER,
         choose: bool = True,
         pool: str = "mean",
     ) -> None:
         super().__init__(runner, dataloader, ks, cache, pool)
-        self.ks, self.temperature, self.choose = tuple(ks), temperature, choose
+        self.temperatures = tuple(temperature) if isinstance(temperature, Sequence) else (temperature,)
+        if not self.temperatures or min(self.temperatures) <= 0 or (choose and len(self.temperatures) > 1):
+            raise ConfigError(
+                f"KNNProbeLoop: temperature={temperature} and choose={choose} found; expected one above 0, or several "
+                "with choose=False"
+            )
+        self.ks, self.choose = tuple(ks), choose
         check_ks(self.ks, len(self.dataloader.dataset))
 
     def run(self) -> nn.Module:
@@ -275,7 +283,7 @@ class KNNProbeLoop(FrozenLoop):
             return super().run()
         runner = self.runner
         runner.call_hook("before_train")
-        metrics = measure(runner.model, self.dataloader, runner.val_dataloader, self.ks, self.temperature, self.pool)
+        metrics = measure(runner.model, self.dataloader, runner.val_dataloader, self.ks, self.temperatures, self.pool)
         runner.call_hook("after_val_epoch", metrics=metrics)
         runner.call_hook("after_train")
         return runner.model
@@ -285,5 +293,5 @@ class KNNProbeLoop(FrozenLoop):
     ) -> Iterator[Tensor]:
         """Votes; see :meth:`FrozenLoop.scores`."""
         ks = [int(k) for k in candidates]
-        votes = [*knn_votes(features, targets, queries, classes, ks, self.temperature)]
+        votes = [*knn_votes(features, targets, queries, classes, ks, self.temperatures[0])]
         yield from (torch.cat(parts) for parts in zip(*votes, strict=True))

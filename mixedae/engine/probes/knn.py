@@ -119,7 +119,12 @@ def labels_of(dataset: Any) -> Tensor:
 
 
 def measure(
-    model: nn.Module, bank: DataLoader, queries: DataLoader, ks: Sequence[int], temperature: float, pool: str = "mean"
+    model: nn.Module,
+    bank: DataLoader,
+    queries: DataLoader,
+    ks: Sequence[int],
+    temperatures: Sequence[float] = (TEMPERATURE,),
+    pool: str = "mean",
 ) -> dict[str, float]:
     """k-NN accuracy of a model's features; the same numbers on all processes.
 
@@ -128,11 +133,12 @@ def measure(
         bank: labelled pictures that vote.
         queries: pictures to classify.
         ks: see :func:`knn_accuracies`.
-        temperature: see there.
+        temperatures: see there; the first is that of ``knn/top1_k<k>``.
         pool: see :data:`mixedae.engine.probes.features.POOLS`.
 
     Returns:
-        Metrics, in per cent.
+        Metrics, in per cent; with several temperatures also ``knn/best``, the highest of all, and its ``knn/k`` and
+        ``knn/temperature``.
     """
     features, asked = (features_of(model, loader, pool) for loader in (bank, queries))
     metrics: list[Any] = [None]
@@ -140,6 +146,13 @@ def measure(
         device = next(model.parameters()).device
         labels, truth = (labels_of(loader.dataset) for loader in (bank, queries))
         features, labels, asked, truth = (t.to(device) for t in (features, labels, asked, truth))
-        metrics[0] = knn_accuracies(features, labels, asked, truth, ks, temperature)
+        found = {t: knn_accuracies(features, labels, asked, truth, ks, t) for t in temperatures}
+        metrics[0] = dict(found[temperatures[0]])
+        if len(temperatures) > 1:
+            points = [
+                (value, k, t) for t, values in found.items() for k, value in zip(ks, values.values(), strict=True)
+            ]
+            best, k, temperature = max(points, key=lambda point: point[0])
+            metrics[0] |= {"knn/best": best, "knn/k": k, "knn/temperature": temperature}
     broadcast_object_list(metrics)
     return metrics[0]

@@ -63,6 +63,29 @@ def test_accuracy(tmp_path: Path) -> None:
     assert correct.tolist() == expected
 
 
+def test_mean_per_class_and_voc07(tmp_path: Path) -> None:
+    """Both metrics' outcomes add up to what was printed, a class without a picture and padding included."""
+    from mmpretrain.evaluation import SingleLabelMetric
+
+    from mixedae.engine import VOC07Metric
+
+    generator = torch.Generator().manual_seed(2)
+    scores = torch.rand(40, 5, generator=generator)
+    labels = torch.randint(4, (40,), generator=generator)  # class 4 has no picture
+    results = [{"pred_score": s, "gt_label": label[None]} for s, label in zip(scores, labels, strict=True)]
+    metrics = validate(tmp_path, SingleLabelMetric(items=("recall",), average="macro"), [*results, results[0]], size=40)
+    assert describe_outcomes(tmp_path, metrics) is not None
+    _, found = read_outcomes(tmp_path / "outcomes.npz")
+    value = found["single-label/recall"].value(np.ones((1, 40)))[0]
+    assert found["single-label/recall"].n == 40 and value == pytest.approx(metrics["single-label/recall"], abs=1e-4)
+
+    positive = torch.rand(40, 5, generator=generator) < 0.4
+    metrics = validate(tmp_path, VOC07Metric(), [*zip(scores, positive, strict=True)], size=40)
+    assert describe_outcomes(tmp_path, metrics) is not None
+    _, found = read_outcomes(tmp_path / "outcomes.npz")
+    assert found["voc07/mAP_11"].value(np.ones((1, 40)))[0] == pytest.approx(metrics["voc07/mAP_11"], abs=1e-6)
+
+
 def test_images_are_known_by_their_names_below_the_root(tmp_path: Path) -> None:
     from mmpretrain.evaluation import Accuracy
 

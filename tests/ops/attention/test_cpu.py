@@ -1,5 +1,8 @@
 """The CPU's operator: exactly K keys, values and gradients of the definition, what torch.compile needs of it."""
 
+import os
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixedae.ops import homologous_attention, homologous_attention_reference
-from mixedae.ops.attention.cpu import CHUNK, select_topk, softmax_over_, topk_attention_cpu
+from mixedae.ops.attention.cpu import CHUNK, select_topk, softmax_over_, sorted_rows, topk_attention_cpu
 
 
 @settings(deadline=None, max_examples=60)
@@ -98,3 +101,22 @@ def test_floating_point_operations_are_counted():
         homologous_attention(q, k, v, 3).sum().backward()
     product = 2 * 2 * 3 * 7 * 7 * 4
     assert counter.get_total_flops() == 7 * product  # two forward; scores again and four gradients backward, as in SDPA
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_rows_are_sorted_whatever_the_threads(threads: int) -> None:
+    """Blocks that do not divide, a row that is not contiguous, infinities; also in a process that was forked."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        scores = torch.randn(5, 7, 301, 41, generator=torch.Generator().manual_seed(0)).transpose(1, 2)
+        scores[..., 0] = -torch.inf
+        found = sorted_rows(scores)
+        assert found.equal(torch.from_numpy(np.sort(scores.numpy(), axis=-1)))
+        assert sorted_rows(scores[:1, :2]).equal(found[:1, :2])
+        child = os.fork()  # as a loader's workers; PyTorch's own threads do not survive it, so it only sorts
+        if not child:
+            os._exit(0 if sorted_rows(scores).equal(found) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        torch.set_num_threads(before)

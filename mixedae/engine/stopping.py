@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType
 from typing import Any
 
@@ -23,9 +24,13 @@ class Stopping:
     Several processes must stop at the same step, or the first one's neighbours wait for it for ever. After each step
     each process starts to tell the others whether it was asked, over gloo and in the background; it looks at the answer
     one step later. No GPU is waited for.
+
+    Args:
+        patience: how long a process waits for another's answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: timedelta) -> None:
+        self._patience = patience
         self.number = 0  # of the signal
         self._agreed = False
         self._told: Any = None
@@ -38,7 +43,7 @@ class Stopping:
         in_main = threading.current_thread() is threading.main_thread()  # others may not take signals
         before = {number: signal.signal(number, self._note) for number in SIGNALS} if in_main else {}
         if is_distributed():
-            self._group = torch.distributed.new_group(backend="gloo")
+            self._group = torch.distributed.new_group(backend="gloo", timeout=self._patience)
         try:
             yield
         finally:

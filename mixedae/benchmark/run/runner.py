@@ -207,7 +207,8 @@ class SuiteRunner:
 
     def _launch(self, plan: Plan, lock: FileLock) -> None:
         prepare(plan.folder, plan.identity, plan.provenance, plan.resumed)
-        variables = environment(self.workspace, max(1, cores() // self.workers))
+        trainers = self.workers * self.workspace.launch.processes
+        variables = environment(self.workspace, max(1, cores() // trainers))
         process = TrainingProcess(plan.command, self.workspace.root, plan.folder, variables, lock.fileno)
         self._running.append(_Run(plan, process, lock))
         again = self.views[plan.cell].note if self._tries.get(plan.cell) else ""

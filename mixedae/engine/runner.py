@@ -189,6 +189,7 @@ class StrictRunner(Runner):
         done = (loop.epoch, loop.iter - loop.epoch * len(loop.dataloader)) if folder.by_epoch else (loop.iter, 0)
         name = folder.name(*done)
         self.save_checkpoint(str(folder.folder), name, meta=dict(epoch=loop.epoch, iter=loop.iter), by_epoch=False)
+        self._stopping.wait_for_all()
         raise self._stopping.error(str(folder.folder / name))
 
     def load_or_resume(self) -> None:

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGUSR1 and Ctrl-C end a training after its step, with a checkpoint; a second one ends it at once."""
+"""SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C end a training after its step, with a checkpoint."""
 
 import signal
 import sys
@@ -15,7 +15,9 @@ from mmengine.dist import is_distributed
 
 from mixedae.errors import RunStoppedError
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+URGENT = (signal.SIGTERM, signal.SIGINT)
+"""The second of these ends a training at once. Schedulers send the others as well, before one of these or after it."""
 
 
 class Stopping:
@@ -31,7 +33,8 @@ class Stopping:
 
     def __init__(self, patience: timedelta) -> None:
         self._patience = patience
-        self.number = 0  # of the signal
+        self.number = 0  # of the first signal
+        self._urgent = False
         self._agreed = False
         self._told: Any = None
         self._flag = torch.zeros(1, dtype=torch.int32)
@@ -51,12 +54,15 @@ class Stopping:
                 signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.number:
+        if number in URGENT and self._urgent:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self.number = number
-        name = signal.Signals(number).name
-        print(f"{name}: stops after this step and saves; once more ends it at once", file=sys.stderr, flush=True)
+        self._urgent |= number in URGENT
+        if not self.number:
+            self.number = number
+            name = signal.Signals(number).name
+            text = f"{name}: stops after this step and saves; SIGTERM or Ctrl-C, for a second time, ends it at once"
+            print(text, file=sys.stderr, flush=True)
 
     def asked(self) -> bool:
         """Whether to stop now; the same answer in all processes if each asks after each step."""
@@ -71,6 +77,11 @@ class Stopping:
                 self._flag, torch.distributed.ReduceOp.MAX, group=self._group, async_op=True
             )
         return self._agreed
+
+    def wait_for_all(self) -> None:
+        """Wait until all processes are here: launchers end the others when the first one leaves."""
+        if self._group is not None:
+            torch.distributed.barrier(self._group)
 
     def error(self, checkpoint: str) -> RunStoppedError:
         """What ends the run.

@@ -24,8 +24,14 @@ ERROR_LINE = re.compile(
 LAUNCHER = "torch.distributed.elastic."  # its errors
 
 
-def _die_with_parent() -> None:
-    """In the child, before it starts: ask Linux for SIGTERM when the harness dies, even by kill -9."""
+def _prepare_child() -> None:
+    """In the child, before it starts: ask Linux for SIGTERM when the harness dies, even by kill -9.
+
+    Slurm sends the signals that ask for a stop to all processes of a job. torchrun, which would die of them, passes
+    over them; its trainers answer.
+    """
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -56,7 +62,7 @@ class TrainingProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the harness alone, which then ends its children
                 pass_fds=(lock,),
-                preexec_fn=_die_with_parent,
+                preexec_fn=_prepare_child,
             )
 
     @property

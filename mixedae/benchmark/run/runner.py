@@ -265,6 +265,14 @@ class SuiteRunner:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def end_trainings(self, grace: float) -> None:
+        """End what runs, with a checkpoint if it comes to one in time.
+
+        Args:
+            grace: seconds that all together get.
+        """
+        terminate([run.process for run in self._running], grace)
+
     def _stop(self) -> None:
         """End what still runs; its folder keeps its checkpoints and its attempt, and gets no result."""
         terminate([run.process for run in self._running], self.grace)

@@ -164,7 +164,7 @@ class StrictRunner(Runner):
                     for path in sweep(folder):
                         self.logger.info(f"removed {path}, which a killed save left")
             self._stopping = Stopping(patience((self.cfg.get("env_cfg") or {}).get("dist_cfg") or {}))
-            with lost_processes_named(), dead_workers_named(), self._stopping.watching():
+            with dead_workers_named(), self._stopping.watching(), lost_processes_named():
                 return super().train()
 
     def test(self) -> dict[str, float]:

@@ -185,6 +185,11 @@ class Cluster:
         words = self.call("scontrol", "--oneliner", "show", "job", number).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
+    def start_again(self, number: str, timeout: float = 150.0) -> None:
+        """Wait until a job is requeued, and let it start at once: Slurm would let it wait for two minutes."""
+        self.wait_for(lambda: self.job(number)["JobState"] == "PENDING", f"job {number} to be requeued", timeout)
+        self.call("scontrol", "update", f"JobId={number}", "StartTime=now")
+
     def wait_for(self, condition: object, what: str, timeout: float = 60.0) -> None:
         """Wait until a condition holds.
 

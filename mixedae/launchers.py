@@ -87,7 +87,8 @@ def meeting(launcher: str) -> dict[str, str]:
     where = {"MASTER_PORT": "29500"}
     if launcher == "slurm":
         where["MASTER_PORT"] = str(20000 + int(os.environ.get("SLURM_JOB_ID", "0")) % 10000)
-        where["MASTER_ADDR"] = first_host(os.environ["SLURM_NODELIST"])
+        if "MASTER_ADDR" not in os.environ:
+            where["MASTER_ADDR"] = first_host(os.environ["SLURM_NODELIST"])
     where |= {name: value for name in ("MASTER_ADDR", "MASTER_PORT") if (value := os.environ.get(name))}
     if "MASTER_ADDR" not in where:
         raise LauncherError("--launcher mpi needs MASTER_ADDR, the host of process 0, in the environment")

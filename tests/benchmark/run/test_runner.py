@@ -20,6 +20,7 @@ from mixedae.benchmark.run.lock import FileLock
 from mixedae.benchmark.run.process import failure_reason
 from mixedae.benchmark.run.training import Plan
 from mixedae.benchmark.store.results import Result, read_result
+from mixedae.benchmark.store.workspace import Workspace
 from mixedae.files import write_json
 from tests.benchmark.conftest import start, wait_for, words
 from tests.benchmark.fake_suite import FakeSuite, renderings
@@ -335,7 +336,8 @@ def test_threads_are_shared_between_the_processes_of_a_cell(tmp_path: Path, monk
         (
             1,
             "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \nFailures:\n"
-            "  rank      : 0 (local_rank: 0)\n  exitcode  : 1 (pid: 7)\nRoot Cause (first observed failure):\n[0]:\n  time      : now\n"
+            "  rank      : 0 (local_rank: 0)\n  exitcode  : 1 (pid: 7)\n"
+            "Root Cause (first observed failure):\n[0]:\n  time      : now\n"
             "  rank      : 1 (local_rank: 1)\n  exitcode  : -9 (pid: 8)\n",
             "process 1 was killed by SIGKILL: the system may have run out of memory",
         ),

@@ -15,6 +15,7 @@ import pytest
 from mixedae.files import ROOT
 from mixedae.weights import read_checkpoint
 from tests.slurm.cluster import free_ports
+from tests.tools.small_suite import write_small_suite
 
 pytestmark = [pytest.mark.ddp, pytest.mark.train]
 
@@ -84,13 +85,13 @@ def test_two_processes_train_and_validate(mini_data: Path, tmp_path: Path) -> No
 # Schedules count iterations, of which one process has twice as many. Adam divides a gradient by its size: of one that
 # is nearly zero rounding would decide the sign, and a step would differ by the whole learning rate.
 STEADY = ["param_scheduler=None", "optim_wrapper.optimizer.eps=1e-3"]
-EQUAL = {  # recipe, pictures of a process and step, iterations of two processes, options
-    "MAE": (MAE, 4, 10, []),
-    "MAE, accumulated": (MAE, 4, 10, []),
-    "MixedAE": (MIXEDAE, 4, 10, []),
-    "classification": (CLASSIFICATION, 3, 10, [RANDOM]),
-    "segmentation": (SEGMENTATION, 1, 10, [RANDOM]),
-    "detection": (DETECTION, 1, 10, [RANDOM]),
+EQUAL = {  # recipe, pictures of a process and iteration, pictures of an epoch, epochs of 10 iterations in all
+    "MAE": (MAE, 4, 80, 1),
+    "MAE, accumulated": (MAE, 4, 80, 1),
+    "MixedAE": (MIXEDAE, 4, 80, 1),
+    "classification": (CLASSIFICATION, 3, 30, 2),
+    "segmentation": (SEGMENTATION, 2, 8, 5),
+    "detection": (DETECTION, 1, 10, 2),
 }
 
 
@@ -98,13 +99,10 @@ EQUAL = {  # recipe, pictures of a process and step, iterations of two processes
 @pytest.mark.parametrize("case", EQUAL)
 def test_two_processes_train_as_one(case: str, mini_data: Path, tmp_path: Path) -> None:
     """10 steps with the same pictures and draws give the same weights."""
-    recipe, batch, iterations, more = EQUAL[case]
+    recipe, batch, pictures, epochs = EQUAL[case]
     accumulation = 2 if "accumulated" in case else 1
-    indices, epochs = (20 * batch, 1) if "pretrain" in recipe else (10 * batch, 2)
-    options = [f"train_dataloader.batch_size={batch}", *STEADY, *more]
-    options += [f"train_dataloader.dataset.indices={indices}", f"train_cfg.max_epochs={epochs}"]
-    if case in ("segmentation", "detection"):
-        options += ["train_dataloader.num_workers=0", "train_dataloader.persistent_workers=False"]
+    options = [f"train_dataloader.batch_size={batch}", f"train_dataloader.dataset.indices={pictures}", *STEADY]
+    options += [f"train_cfg.max_epochs={epochs}", *([] if "pretrain" in recipe else [RANDOM])]
     for name, command, factor in (
         ("one", [*PYTHON, "-m", "tests.tools.as_two", batch, recipe], 2),
         ("two", two("train.py", recipe), 1),
@@ -113,7 +111,7 @@ def test_two_processes_train_as_one(case: str, mini_data: Path, tmp_path: Path) 
         call([*command, "--work-dir", tmp_path / name, "--cfg-options", *given], mini_data)
     one, other = (record(tmp_path / name) for name in ("one", "two"))
     assert one["effective_batch"] == other["effective_batch"] and one["iterations"] == 2 * other["iterations"]
-    assert other["iterations"] == iterations and one["lr"] == other["lr"]
+    assert other["iterations"] == 10 and one["lr"] == other["lr"]
     worst = difference(*(tmp_path / name / f"epoch_{epochs}.pth" for name in ("one", "two")))
     print(f"{case}: largest difference {worst:.2g}")
     assert worst <= 1e-6
@@ -191,12 +189,13 @@ def test_probes_of_frozen_features(overlay: str, mini_data: Path, tmp_path: Path
 
 @pytest.mark.slow
 def test_a_suite(mini_data: Path, tmp_path: Path) -> None:
-    command = [*PYTHON, "tools/bench.py", "run", "quickstart", "--work-dir", tmp_path, "--data", f"mini={mini_data}"]
-    out = call([*command, "--launcher", "torchrun", "--processes", "2", "--limit", "2", "--only", "mae/"], mini_data)
+    suite, folder = write_small_suite(tmp_path / "suite"), tmp_path / "work"
+    command = [*PYTHON, "tools/bench.py", "run", suite, "--work-dir", folder, "--data", f"mini={mini_data}"]
+    out = call([*command, "--launcher", "torchrun", "--processes", "2", "--limit", "2"], mini_data)
     results = [json.loads(path.read_text()) for path in tmp_path.rglob("result.json")]
     assert len(results) == 4, out
     assert all(result["status"] == "limited" and result["run"]["world_size"] == 2 for result in results), results
-    table = call([*PYTHON, "tools/bench.py", "table", "quickstart", "--work-dir", tmp_path], mini_data)
+    table = call([*PYTHON, "tools/bench.py", "table", suite, "--work-dir", folder, "--limit", "2"], mini_data)
     assert "MAE" in table
 
 

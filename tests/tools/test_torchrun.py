@@ -152,7 +152,7 @@ def test_stopped_in_an_epoch_and_gone_on_exactly(mini_data: Path, tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "pictures"), [(CLASSIFICATION, 19), (SEGMENTATION, 9), (DETECTION, 9)])
 def test_two_processes_test_as_one(recipe: str, pictures: int, mini_data: Path, tmp_path: Path) -> None:
-    small = ["train_cfg.max_epochs=1", RANDOM]
+    small = ["train_cfg.max_epochs=1", "train_dataloader.batch_size=2", RANDOM]
     call([*PYTHON, "tools/train.py", recipe, "--work-dir", tmp_path, "--cfg-options", *small], mini_data)
     few = ["--cfg-options", f"test_dataloader.dataset.indices={pictures}"]
     metrics = []

@@ -13,7 +13,7 @@ TORCHVISION ?=
 VERSIONS := .venv-versions
 EXPORT := .venv-export
 
-.PHONY: quickstart test test-fast test-slow test-versions test-export lint clean
+.PHONY: quickstart test test-fast test-slow test-slurm test-versions test-export lint clean
 
 $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else 'Python %d.%d found, 3.10 to 3.12 expected: call make PYTHON=python3.11' % v)"
@@ -36,6 +36,11 @@ test-fast: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest $(WORKERS) -m slow
+
+# A real Slurm of two nodes on this machine, from Debian's packages. It says which are missing, and installs nothing.
+test-slurm: $(STAMP)
+	$(BIN)/python -m tests.slurm.cluster
+	$(BIN)/python -m pytest -v --durations=0 tests/slurm/on_a_cluster.py
 
 # requirements.txt, but the newest torch that a torchvision exists for (or TORCH, TORCHVISION). What was tried: README.
 test-versions:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixedae.errors import ConfigError, MixedAEError, RunStoppedError, unwritable
-from mixedae.launchers import LAUNCHERS, check_launcher
+from mixedae.launchers import LAUNCHERS, check_launcher, show, show_on_console
 from mixedae.overlays import check_options, merge_overlays
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def check_transformers() -> None:
 def run(main: Callable[[], None]) -> None:
     """Call a command's main function; end the process with one line and exit code 1 on this project's errors.
 
-    The traceback goes to the log file, where there is one already.
+    The traceback goes to the log file, where there is one already. Of several processes each shows its own error.
     """
     try:
         main()
@@ -142,16 +142,25 @@ def run(main: Callable[[], None]) -> None:
         lines = str(error).splitlines() or [""]
         # A loader's worker process hands its error on as text, with a traceback; the last line is the error.
         message = lines[-1].split(": ", 1)[-1] if lines[0].startswith("Caught ") else str(error)
-        print(f"error: {type(error).__name__}: {message}", file=sys.stderr)
+        show(f"error: {type(error).__name__}: {message}")
         sys.exit(1)
     except OSError as error:
         if (text := unwritable(error)) is None:
+            _show_unexpected(error)
             raise
-        print(f"error: {text}", file=sys.stderr)
+        show(f"error: {text}")
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; --resume continues from the last checkpoint", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        _show_unexpected(error)
+        raise
+
+
+def _show_unexpected(error: Exception) -> None:
+    lines = str(error).strip().splitlines() or [""]
+    show_on_console(f"{type(error).__name__}: {lines[0]}")
 
 
 def _to_log_file(error: BaseException) -> None:

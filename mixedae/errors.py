@@ -73,6 +73,10 @@ class WorkerError(MixedAEError, RuntimeError):
     """A worker of a data loader died, or gave nothing for too long."""
 
 
+class ProcessLostError(MixedAEError, RuntimeError):
+    """Another process of the same run died, or hung for too long."""
+
+
 class OperatorNotCoveredError(MixedAEError, NotImplementedError):
     """An operator of mmcv was called that has no fallback; compiled mmcv ops are needed."""
 

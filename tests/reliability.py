@@ -7,6 +7,7 @@ from mixedae.files import ROOT
 
 EXACT, RESUME, RUNS = "engine/test_exact.py", "engine/test_resuming.py", "engine/test_runs.py"
 CONTINUITY, TWO, UNREADABLE = "engine/test_continuity.py", "engine/test_two_processes.py", "engine/test_unreadable.py"
+TORCHRUN = "tools/test_torchrun.py"
 BATCH, WATCHDOG, CACHE = (
     "engine/hooks/test_effective_batch.py",
     "engine/hooks/test_scaler_watchdog.py",
@@ -75,8 +76,22 @@ TABLE: dict[str, tuple[str, Shown]] = {
     ),
     "R16": ("no two epochs share draws", ((EXACT, "test_r16_epochs_draw_anew_whatever_the_workers"),)),
     "R17": ("no two ranks share draws", ((EXACT, "test_r17_processes_share_no_stream"),)),
-    "R18": ("two processes train as one", ((TWO, "test_r18_r19_two_processes_train_and_measure_as_one"),)),
-    "R19": ("two processes measure as one", ((TWO, "test_r18_r19_two_processes_train_and_measure_as_one"),)),
+    "R18": (
+        "two processes train as one",
+        (
+            (TWO, "test_r18_r19_two_processes_train_and_measure_as_one"),
+            (TORCHRUN, "test_two_processes_train_as_one"),
+            (TORCHRUN, "test_dino_of_two_processes_trains_as_one_with_twice_the_batch"),
+        ),
+    ),
+    "R19": (
+        "two processes measure as one",
+        (
+            (TWO, "test_r18_r19_two_processes_train_and_measure_as_one"),
+            (TORCHRUN, "test_two_processes_test_as_one"),
+            (TORCHRUN, "test_probes_of_frozen_features"),
+        ),
+    ),
     "R20": (
         "no file is run",
         (
@@ -164,8 +179,12 @@ TABLE: dict[str, tuple[str, Shown]] = {
     ),
     "R37": ("earlier files load", (("golden/test_golden.py", "test_r37_checkpoints_of_earlier_releases_load"),)),
     "R39": (
-        "a rank dies: both end, resume is exact",
-        ((TWO, "test_r39_a_rank_that_dies_or_is_stopped_ends_both_and_resume_is_exact"),),
+        "a rank dies or hangs: all end and name it, resume is exact",
+        (
+            (TWO, "test_r39_a_rank_that_dies_or_is_stopped_ends_both_and_resume_is_exact"),
+            (TORCHRUN, "test_a_process_that_dies_or_hangs_ends_all"),
+            (TORCHRUN, "test_stopped_in_an_epoch_and_gone_on_exactly"),
+        ),
     ),
 }
 """Id, what is shown, and the tests: file below ``tests/`` and function. R38 is ``make test-versions``."""

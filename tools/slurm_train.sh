@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train under Slurm: one torchrun a node.
+# Train under Slurm: one torchrun a node. It passes over the signals by which Slurm asks its trainers to save and stop.
 #   [GPUS=8] [GPUS_PER_NODE=8] [CPUS_PER_TASK=40] [SRUN_ARGS="--time=2-0"] \
 #       tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of tools/train.py]
 set -euo pipefail
@@ -29,7 +29,7 @@ exec srun -p "$partition" \
     --cpus-per-task="${CPUS_PER_TASK:-$((5 * gpus_per_node))}" \
     --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \
-    bash -c 'exec torchrun --nnodes="$SLURM_NNODES" --nproc_per_node="$GPUS_PER_NODE" \
+    bash -c 'trap "" USR1 USR2; exec torchrun --nnodes="$SLURM_NNODES" --nproc_per_node="$GPUS_PER_NODE" \
         --rdzv_id="$SLURM_JOB_ID" --rdzv_backend=c10d \
         --rdzv_endpoint="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1):$PORT" \
         "$TRAIN_SCRIPT" "$@"' torchrun "$config" --work-dir="$work_dir" --launcher pytorch "${@:5}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mixedae.command_line import argument_parser, import_library, read_config, run
 from mixedae.errors import ConfigError
+from mixedae.launchers import keep_output
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -41,10 +42,12 @@ def main() -> None:
     if args.tta:
         use_tta(cfg)
 
+    keep_output(cfg.launcher, cfg.work_dir)
     import_library(cfg)  # first: others import parts of it, and it is noisy
     from mmengine.dist import is_main_process
 
     from mixedae.engine.console import quiet_console
+    from mixedae.engine.distributed import leave
     from mixedae.engine.preflight.config import check_sizes
     from mixedae.engine.preflight.data import check_datasets
     from mixedae.engine.preflight.keys import check_known_keys
@@ -66,6 +69,7 @@ def main() -> None:
             print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
         if args.out:
             write_json(args.out, metrics)
+    leave()
 
 
 def check_out(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mixedae.command_line import argument_parser, import_library, read_config, run
 from mixedae.errors import ConfigError, LauncherError
-from mixedae.launchers import check_launcher, is_first_process
+from mixedae.launchers import check_launcher, is_first_process, keep_output, local_rank_of
 from mixedae.options import merge_options
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def main() -> None:
         print(as_text(origins_of_run(args.config, args.overlay, args.cfg_options or {}, cfg, "tools/train.py")))
         return
     check_launcher(cfg.launcher)
+    keep_output(cfg.launcher, cfg.work_dir)
     check_device(cfg)
     if args.allow_change:
         if not cfg.get("resume"):
@@ -73,6 +74,7 @@ def main() -> None:
     from mixedae.datasets.picture_cache import keep_pictures
     from mixedae.engine.config_text import format_config_once
     from mixedae.engine.console import quiet_console
+    from mixedae.engine.distributed import leave
     from mixedae.engine.preflight.config import preflight
     from mixedae.engine.runner import StrictRunner
     from mixedae.occupancy import occupied
@@ -89,6 +91,7 @@ def main() -> None:
             print(describe(dry_run(runner)))
         else:
             runner.train()
+        leave()
 
 
 def check_device(cfg: "Config") -> None:
@@ -96,19 +99,22 @@ def check_device(cfg: "Config") -> None:
 
     Raises:
         ConfigError: mixed precision on a CPU.
-        LauncherError: several processes on a CPU.
+        LauncherError: more processes than GPUs on this machine.
     """
     import torch
 
     if torch.cuda.is_available():
+        if (rank := local_rank_of(cfg.launcher)) >= torch.cuda.device_count():
+            raise LauncherError(
+                f"process {rank} of this machine has no GPU: {torch.cuda.device_count()} found. Start one process for "
+                "each, or set CUDA_VISIBLE_DEVICES= (empty) to train on CPUs"
+            )
         return
     if cfg.optim_wrapper.get("type") == "AmpOptimWrapper":
         raise ConfigError(
             "the recipe trains in mixed precision (AmpOptimWrapper), which needs a GPU, and none was found; to try it "
             "on a CPU: --cfg-options optim_wrapper.type=OptimWrapper"
         )
-    if cfg.launcher != "none":
-        raise LauncherError(f"--launcher {cfg.launcher} needs a GPU for each process, and none was found")
 
 
 if __name__ == "__main__":

@@ -269,7 +269,7 @@ class StartingBatchSampler(_StandIn):
 
 
 def leave_stopping_to_training(worker_id: int) -> None:
-    """Let a loader's worker pass over Ctrl-C and SIGUSR1, which terminals and schedulers send to all processes.
+    """Let a loader's worker pass over Ctrl-C, SIGUSR1 and SIGUSR2, which terminals and schedulers send to all.
 
     Training still needs its pictures until it has saved. SIGTERM stays as PyTorch has it, which ends its workers by it.
 
@@ -278,3 +278,4 @@ def leave_stopping_to_training(worker_id: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)

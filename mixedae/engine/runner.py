@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from mixedae.engine.console import NOTICE
 from mixedae.engine.continuity import ALLOW, META, FreshSchedule, check_changes, facts_of, stored_facts
+from mixedae.engine.distributed import join, lost_processes_named, on_cpu, patience, wrapper_config
 from mixedae.engine.hooks.checkpoints import KeepingCheckpointHook, step_is_whole
 from mixedae.engine.loops import EXACT_LOOPS, ExactLoop, dead_workers_named, naming
 from mixedae.engine.preflight.config import check_new, check_resume
@@ -55,6 +57,30 @@ class StrictRunner(Runner):
         check_resume(cfg)
         runner: StrictRunner = super().from_cfg(cfg)
         return runner
+
+    def setup_env(self, env_cfg: dict[str, Any]) -> None:
+        """Set the environment up; several processes on CPUs meet through gloo, on GPUs as mmengine does it.
+
+        Args:
+            env_cfg: as mmengine's.
+        """
+        join(self.launcher, env_cfg.get("dist_cfg") or {})
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes.
+
+        Args:
+            model_wrapper_cfg: as mmengine's.
+            model: as mmengine's.
+
+        Raises:
+            ConfigError: it has SyncBN, and there is no GPU.
+        """
+        if self.distributed and on_cpu() and not is_model_wrapper(model):
+            find_unused = bool(self.cfg.get("find_unused_parameters", False))
+            model_wrapper_cfg = wrapper_config(model_wrapper_cfg, model, find_unused)
+        return super().wrap_model(model_wrapper_cfg, model)
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
         """Register mmengine's default hooks, with the checkpoint hook that removes old files last.
@@ -128,6 +154,7 @@ class StrictRunner(Runner):
             FolderInUseError: another training runs there, or has its checkpoints there and is not resumed.
             RunStoppedError: a signal asked for it.
             WorkerError: a loader's worker died, or gave nothing for too long.
+            ProcessLostError: another process died or hangs.
         """
         with occupied(self.work_dir) if is_main_process() else nullcontext():
             if self.saves:
@@ -136,9 +163,18 @@ class StrictRunner(Runner):
                 for folder in {Path(self.work_dir), RunFolder.of(self.cfg, self.work_dir).folder}:
                     for path in sweep(folder):
                         self.logger.info(f"removed {path}, which a killed save left")
-            self._stopping = Stopping()
-            with dead_workers_named(), self._stopping.watching():
+            self._stopping = Stopping(patience((self.cfg.get("env_cfg") or {}).get("dist_cfg") or {}))
+            with dead_workers_named(), self._stopping.watching(), lost_processes_named():
                 return super().train()
+
+    def test(self) -> dict[str, float]:
+        """Test.
+
+        Raises:
+            ProcessLostError: another process died or hangs.
+        """
+        with lost_processes_named():
+            return super().test()
 
     def stop_if_asked(self) -> None:
         """Save and stop, if a signal asked for it and no gradients are accumulated. The loops call it after each step.
@@ -153,6 +189,7 @@ class StrictRunner(Runner):
         done = (loop.epoch, loop.iter - loop.epoch * len(loop.dataloader)) if folder.by_epoch else (loop.iter, 0)
         name = folder.name(*done)
         self.save_checkpoint(str(folder.folder), name, meta=dict(epoch=loop.epoch, iter=loop.iter), by_epoch=False)
+        self._stopping.wait_for_all()
         raise self._stopping.error(str(folder.folder / name))
 
     def load_or_resume(self) -> None:

@@ -7,12 +7,15 @@ from pathlib import Path
 from mixedae.benchmark.store.results import LOG, RESULT, Identity, Provenance
 from mixedae.errors import ResultsError
 from mixedae.files import read_json, write_json
+from mixedae.launchers import LOGS as RANK_LOGS
 from mixedae.records import OUTCOMES, PROGRESS, RECORD
 
 ATTEMPT = "attempt.json"
 LOCK = ".lock"
 WRITTEN = re.compile(
-    "|".join(re.escape(name) for name in (RESULT, RECORD, PROGRESS, OUTCOMES, LOG, "last_checkpoint", "vis_data"))
+    "|".join(
+        re.escape(name) for name in (RESULT, RECORD, PROGRESS, OUTCOMES, LOG, RANK_LOGS, "last_checkpoint", "vis_data")
+    )
     + r"|(epoch|iter|best)_.*\.pth|\d{8}_\d{6}|\..*\.tmp|\.run\.lock"
 )
 """Names of what a training and this harness write into a cell's folder, a folder for each start among them."""

@@ -17,6 +17,7 @@ from mixedae.benchmark.plan.launch import Launch
 from mixedae.benchmark.plan.suites import load_suite
 from mixedae.benchmark.run.board import Board
 from mixedae.benchmark.run.command import TRAINER
+from mixedae.benchmark.run.queue import Queue, how_it_ended, is_there
 from mixedae.benchmark.run.runner import SuiteRunner
 from mixedae.benchmark.store.settings import Request
 from mixedae.benchmark.store.survey import State, Survey
@@ -27,6 +28,10 @@ from mixedae.records import read_progress
 
 JOBS = "jobs"  # in the suite's folder: submitit's files, and which job was sent for which cell
 FOREVER = 7 * 24 * 60  # minutes
+SAVING = 60.0
+"""Seconds that a training gets to save when its job has to go; Slurm's signal comes 90 s before the end."""
+TIMES = 1000
+"""How often a job whose time is up goes on."""
 
 
 @dataclass
@@ -63,6 +68,7 @@ class CellJob:
         cells = workspace.suite.select(workspace.cells, self.cell.name)
         force = [self.cell] if self.force else []
         runner = SuiteRunner(workspace, Board(), self.trainer, retries=self.retries, force=force)
+        self.__dict__["_runner"] = runner  # for `checkpoint`; no field, so that no copy has it
         runner.run(cells)
         view = runner.views[self.cell]
         if view.state == "diverged":
@@ -70,6 +76,18 @@ class CellJob:
         if not view.done:
             raise LauncherError(f"{self.cell.name}: {view.reason or 'interrupted'}")
         return view.numbers
+
+    def checkpoint(self) -> Any:
+        """End the training, which saves, and say what runs when the job has its turn again: the same cell goes on.
+
+        submitit calls it when the job's time is nearly up or another job takes its place, and requeues the job.
+        """
+        import submitit
+
+        runner: SuiteRunner | None = self.__dict__.get("_runner")
+        if runner is not None:
+            runner.end_trainings(SAVING)
+        return submitit.helpers.DelayedSubmission(replace(self, force=False))
 
 
 def _rank() -> int:
@@ -92,6 +110,7 @@ class ClusterRunner(SuiteRunner):
         if workspace.launch.cluster == "slurm":
             self.workers = len(workspace.cells)  # the cluster decides
         self._jobs: dict[Cell, Any] = {}
+        self._queue = Queue()
         self._began: dict[Cell, float] = {}
         self._executor = executor(workspace.launch, workspace.folder / JOBS)
 
@@ -152,8 +171,13 @@ class ClusterRunner(SuiteRunner):
             return None
         import submitit
 
-        job: Any = submitit.SlurmJob(folder=self._executor.folder, job_id=note["id"])
-        return None if job.done() else job
+        if not is_there(note["id"]):
+            return None
+        return submitit.SlurmJob(folder=self._executor.folder, job_id=note["id"])
+
+    def _ended(self, job: Any) -> bool:
+        """Whether a job is over; one that Slurm starts again is not."""
+        return bool(self._queue.ended(job.job_id) if self.workspace.launch.cluster == "slurm" else job.done())
 
     def _note(self, cell: Cell) -> Path:
         return self.workspace.folder / JOBS / f"{cell.name.replace('/', '-')}.json"
@@ -164,13 +188,16 @@ class ClusterRunner(SuiteRunner):
             view = self.views[cell]
             if not view.open:
                 continue
-            if not job.done():
+            if not self._ended(job):
                 self._watch(cell)
                 continue
             self.workspace.forget()
             state = Survey(self.workspace).state(cell)
             if not state.over and state.kind not in ("failed", "blocked"):
-                state = State("failed", f"job {job.job_id} ended ({job.state}) without a result")
+                word = how_it_ended(job.job_id) if self.workspace.launch.cluster == "slurm" else job.state
+                state = State(
+                    "failed", f"job {job.job_id} ended ({word or 'Slurm has forgotten how'}) without a result"
+                )
             self._show(cell, state, made_now=True)
 
     def _watch(self, cell: Cell) -> None:
@@ -200,7 +227,8 @@ def executor(launch: Launch, folder: Path) -> Any:
     if "timeout_min" not in options:
         raise LauncherError("--slurm timeout_min=MINUTES is missing: submitit ends a job after 5 minutes by default")
     try:
-        made = submitit.AutoExecutor(folder=str(folder), cluster=launch.cluster)
+        goes_on = {"slurm_max_num_timeout": TIMES} if launch.cluster == "slurm" else {}
+        made = submitit.AutoExecutor(folder=str(folder), cluster=launch.cluster, **goes_on)
         made.update_parameters(nodes=launch.nodes, tasks_per_node=1, name="mixedae", **options)
     except (
         RuntimeError,

@@ -12,18 +12,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mixedae.benchmark.store.results import LOG
-from mixedae.errors import NonFiniteLossError
+from mixedae.errors import NonFiniteLossError, ProcessLostError
 from mixedae.records import Progress, read_progress
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
 # What the tools print for a named error, and the last line of a Python traceback.
-ERROR_LINE = re.compile(r"^(?:error: )?((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*)$")
+ERROR_LINE = re.compile(
+    r"^(?:process \d+: )?(?:error: )?((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*)$"
+)
 LAUNCHER = "torch.distributed.elastic."  # its errors
 
 
-def _die_with_parent() -> None:
-    """In the child, before it starts: ask Linux for SIGTERM when the harness dies, even by kill -9."""
+def _prepare_child() -> None:
+    """In the child, before it starts: ask Linux for SIGTERM when the harness dies, even by kill -9.
+
+    Slurm sends the signals that ask for a stop to all processes of a job. torchrun, which would die of them, passes
+    over them; its trainers answer.
+    """
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -54,7 +62,7 @@ class TrainingProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the harness alone, which then ends its children
                 pass_fds=(lock,),
-                preexec_fn=_die_with_parent,
+                preexec_fn=_prepare_child,
             )
 
     @property
@@ -103,10 +111,29 @@ def terminate(processes: Sequence[TrainingProcess], grace: float) -> None:
         process.wait(5.0)
 
 
+def _how_far_from_the_cause(reason: str) -> int:
+    """Of several processes' errors the first to be told; of equals it is the last in the log."""
+    kinds = (NonFiniteLossError.__name__, "", ProcessLostError.__name__, LAUNCHER)
+    return next((place for place, kind in enumerate(kinds) if kind and reason.startswith(kind)), 1)
+
+
+def _dead_process(lines: Sequence[str]) -> str:
+    """What torchrun reports of a process that ended without a word; empty if it reports none."""
+    report = "\n".join(lines).rpartition("Root Cause")[2]
+    found = re.search(r"rank +: (\d+).*?exitcode +: (-?\d+)", report, re.DOTALL)
+    if not found:
+        return ""
+    rank, code = found[1], int(found[2])
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+    memory = ": the system may have run out of memory" if code == -signal.SIGKILL else ""
+    return f"process {rank} {how}{memory}"
+
+
 def failure_reason(status: int, log: Path) -> str:
     """Why a trainer failed, in one line: the last error in its log, else its signal or exit status.
 
-    Of several processes one diverges and the others then fail in their own way: a loss that is no number goes first.
+    Of several processes one fails and the others then lose it, or fail in their own way: a loss that is no number goes
+    first, and what only follows from another's end comes last.
     """
     if status == -signal.SIGKILL:
         return "killed (SIGKILL): the system may have run out of memory"
@@ -116,8 +143,8 @@ def failure_reason(status: int, log: Path) -> str:
         file.seek(max(0, log.stat().st_size - 65536))
         lines = file.read().decode(errors="replace").splitlines()
     found = [match.group(1)[:500] for line in reversed(lines) if (match := ERROR_LINE.match(line.strip()))]
-    if found:  # torchrun reports behind the error of a process that one failed
-        diverged = (reason for reason in found if reason.startswith(NonFiniteLossError.__name__))
-        return next(diverged, next((reason for reason in found if not reason.startswith(LAUNCHER)), found[0]))
+    if found:
+        reason = min(found, key=_how_far_from_the_cause)
+        return _dead_process(lines) or reason if reason.startswith(LAUNCHER) else reason
     last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
     return f"exit status {status}: {last[:300]}"

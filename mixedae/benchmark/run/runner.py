@@ -207,7 +207,8 @@ class SuiteRunner:
 
     def _launch(self, plan: Plan, lock: FileLock) -> None:
         prepare(plan.folder, plan.identity, plan.provenance, plan.resumed)
-        variables = environment(self.workspace, max(1, cores() // self.workers))
+        trainers = self.workers * self.workspace.launch.processes
+        variables = environment(self.workspace, max(1, cores() // trainers))
         process = TrainingProcess(plan.command, self.workspace.root, plan.folder, variables, lock.fileno)
         self._running.append(_Run(plan, process, lock))
         again = self.views[plan.cell].note if self._tries.get(plan.cell) else ""
@@ -263,6 +264,14 @@ class SuiteRunner:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def end_trainings(self, grace: float) -> None:
+        """End what runs, with a checkpoint if it comes to one in time.
+
+        Args:
+            grace: seconds that all together get.
+        """
+        terminate([run.process for run in self._running], grace)
 
     def _stop(self) -> None:
         """End what still runs; its folder keeps its checkpoints and its attempt, and gets no result."""

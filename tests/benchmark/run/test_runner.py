@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from mixedae.benchmark.plan.cells import Cell
+from mixedae.benchmark.plan.launch import Launch
 from mixedae.benchmark.run.lock import FileLock
 from mixedae.benchmark.run.process import failure_reason
 from mixedae.benchmark.run.training import Plan
 from mixedae.benchmark.store.results import Result, read_result
+from mixedae.benchmark.store.workspace import Workspace
 from mixedae.files import write_json
 from tests.benchmark.conftest import start, wait_for, words
 from tests.benchmark.fake_suite import FakeSuite, renderings
@@ -301,6 +303,19 @@ def test_threads_are_shared_between_workers(tmp_path: Path, journal: Path, monke
     assert words(journal, "start")[0][2] == "2"
 
 
+def test_threads_are_shared_between_the_processes_of_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mixedae.benchmark.run.runner.cores", lambda: 8)
+    given: list[int] = []
+
+    def only_look(workspace: Workspace, threads: int) -> dict[str, str]:
+        given.append(threads)
+        raise OSError("started nothing")
+
+    monkeypatch.setattr("mixedae.benchmark.run.runner.environment", only_look)
+    FakeSuite(tmp_path, workers=2).run(only="random/cls", launch=Launch(kind="torchrun", processes=2))
+    assert given == [2]
+
+
 @pytest.mark.parametrize(
     ("status", "text", "reason"),
     [
@@ -313,6 +328,19 @@ def test_threads_are_shared_between_workers(tmp_path: Path, journal: Path, monke
             "NonFiniteLossError: nan",
         ),
         (1, "error: NonFiniteLossError: nan\ntorch.distributed.DistBackendError: NCCL\n", "NonFiniteLossError: nan"),
+        (
+            1,
+            "process 1: error: DataError: a.jpg (its log: b)\nerror: ProcessLostError: process 1 did not answer\n",
+            "DataError: a.jpg (its log: b)",
+        ),
+        (
+            1,
+            "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \nFailures:\n"
+            "  rank      : 0 (local_rank: 0)\n  exitcode  : 1 (pid: 7)\n"
+            "Root Cause (first observed failure):\n[0]:\n  time      : now\n"
+            "  rank      : 1 (local_rank: 1)\n  exitcode  : -9 (pid: 8)\n",
+            "process 1 was killed by SIGKILL: the system may have run out of memory",
+        ),
         (3, "something odd\n\n", "exit status 3: something odd"),
         (2, "", "exit status 2: no output"),
         (-9, "x", "killed (SIGKILL): the system may have run out of memory"),

@@ -171,6 +171,9 @@ class DenseProbeLoop(BaseLoop):
 class DenseKNNLoop(DenseProbeLoop):
     """Each pixel of a patch gets the label that most of the nearest training patches have there.
 
+    A pixel of a training patch that does not count votes for its patch's label. In CAPI's code it votes for the ignored
+    label, which is then predicted, and averaged as a class of its own.
+
     Args:
         runner: see :class:`DenseProbeLoop`.
         dataloader: see there.
@@ -203,7 +206,7 @@ class DenseKNNLoop(DenseProbeLoop):
     def fitted(self, train: Patches, point: Point) -> tuple[Tensor, Tensor, Point]:
         """The bank, of unit length for the angle."""
         bank = nn.functional.normalize(train.features, dim=1) if point["cosine"] else train.features
-        return bank, train.pixels, point
+        return bank, train.votes, point
 
     def predict(self, classifier: tuple[Tensor, Tensor, Point], features: Tensor) -> Tensor:
         """See :meth:`DenseProbeLoop.predict`."""

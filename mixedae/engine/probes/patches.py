@@ -57,6 +57,11 @@ class Patches:
         """int64 (P,): the label of most pixels; of equals the smallest."""
         return self.pixels.mode(dim=1).values.long()
 
+    @property
+    def votes(self) -> Tensor:
+        """``pixels``, where those that do not count have the patch's label: a prediction is always a class."""
+        return torch.where(self.pixels == IGNORED, self.labels[:, None].to(torch.uint8), self.pixels)
+
 
 def to_patches(mask: Tensor, size: tuple[int, int], side: int) -> Tensor:
     """The pixels of a mask that lie below each patch of the encoder's input.

@@ -185,6 +185,7 @@ def test_a_run_equals_an_independent_computation(leaf, mini_data: Path, tmp_path
     metrics = json.loads((tmp_path / "run/run_record.json").read_text())["metrics"]
     unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (x, queries)]
     near = np.argsort(-(unit[1] @ unit[0].T), axis=1)[:, :3]
+    pixels = np.where(pixels == 255, labels[:, None], pixels)
     votes = np.stack(
         [np.bincount(column, minlength=256).argmax() for column in pixels[near].transpose(0, 2, 1).reshape(-1, 3)]
     )
@@ -228,3 +229,23 @@ def test_bad_arguments_are_named(leaf) -> None:
     with pytest.raises(ConfigError, match="l2="):
         Runner.from_cfg(leaf(**{"train_cfg.l2": (0.0,)})).train()
     assert DenseKNNLoop.name == "dense_knn"
+
+
+@pytest.mark.train
+def test_masks_with_pixels_that_do_not_count(leaf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third of the pixels is ignored, patch by patch in part: neither probe predicts it, and the grid is chosen."""
+    from mmseg.datasets.transforms import LoadAnnotations
+
+    original = LoadAnnotations._load_seg_map
+
+    def holed(self, results: dict) -> None:
+        original(self, results)
+        mask = results["gt_seg_map"] = results["gt_seg_map"].copy()
+        mask[::3] = 255
+
+    monkeypatch.setattr(LoadAnnotations, "_load_seg_map", holed)
+    for overlays in ((), ("knn",)):
+        Runner.from_cfg(leaf(*overlays)).train()
+        metrics = json.loads((tmp_path / "run/run_record.json").read_text())["metrics"]
+        name = "dense_knn" if overlays else "dense_logistic"
+        assert metrics[f"{name}/held_out"] > 0 and metrics["aAcc"] > 50

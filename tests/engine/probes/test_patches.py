@@ -55,6 +55,7 @@ def test_a_patch_has_the_label_of_most_of_its_pixels() -> None:
     pixels = torch.tensor([[3, 3, 1, 255], [1, 2, 2, 1], [255, 255, 255, 4]], dtype=torch.uint8)
     patches = Patches(torch.zeros(3, 2), pixels, torch.arange(3), torch.rand(3).double())
     assert patches.labels.tolist() == [3, 1, IGNORED]  # of equals the smallest
+    assert patches.votes[:2].tolist() == [[3, 3, 1, 3], [1, 2, 2, 1]]  # what does not count votes with its patch
 
 
 class Encoder(nn.Module):

@@ -2,7 +2,8 @@
 
 A config names a class as ``mixedae.<Class>`` and says ``custom_imports=dict(imports=['mixedae.registry'])``. Importing
 this module is cheap (no torch): the classes load when a config first names one, through ``locations``. It also makes
-mmengine's saves atomic, see :mod:`mixedae.saving`, in upstream's commands too.
+mmengine's saves atomic, see :mod:`mixedae.saving`, in upstream's commands too, and the libraries quiet
+(:mod:`mixedae.quiet`).
 """
 
 import functools
@@ -23,12 +24,13 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
-from mixedae import saving
+from mixedae import quiet, saving
 from mixedae.errors import ConfigError
 from mixedae.wording import nearest
 
 SCOPE = "mixedae"
 saving.install()
+quiet.without_debugging_lines()
 
 
 def accepted_keys(cls: type) -> set[str] | None:

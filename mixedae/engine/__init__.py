@@ -1,5 +1,6 @@
 """What plugs into mmengine's Runner: parameter groups and hooks that configs name, and checks before it is built."""
 
+import mixedae.registry  # noqa: F401 - before the libraries
 from mixedae.engine.each_clip import EachClipAmpOptimWrapper, EachClipOptimWrapper
 from mixedae.engine.hooks.collapse import CollapseHook
 from mixedae.engine.hooks.effective_batch import EffectiveBatchHook

@@ -5,6 +5,7 @@ with a momentum encoder the one that the official code evaluates. It may have a 
 loader)``, which is asked before a training.
 """
 
+import mixedae.registry  # noqa: F401 - before the libraries
 from mixedae.methods.dino import DINO
 from mixedae.methods.ibot import IBOT
 from mixedae.methods.mae import MAE

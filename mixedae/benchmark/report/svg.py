@@ -90,6 +90,8 @@ def chart(title: str, x: str, y: str, series: Sequence[Series], description: str
         axes.set_ylabel(y)
         for item in series:
             _draw(axes, item)
+        if all(float(point[0]).is_integer() for item in series for run in item.runs for point in run):
+            axes.xaxis.get_major_locator().set_params(integer=True)  # layers and epochs have no halves
         if len(series) > 1:
             axes.legend(loc="best", fontsize=9)
         out = io.StringIO()

@@ -1,6 +1,7 @@
 """The online probe: its figures, how often it runs, and that no weight depends on it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mixedae.engine.hooks.online import OnlineProbeHook, Sample, figures, interval_for
@@ -81,15 +83,16 @@ def loaders() -> dict:
 
 
 @pytest.mark.train
+@pytest.mark.parametrize("build", [Runner.from_cfg, RUNNERS.build], ids=["upstream", "strict"])
 def test_it_watches_and_no_weight_depends_on_it(
-    mini_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    build: Callable, mini_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MIXEDAE_DATA_MINI", str(mini_data))
     monkeypatch.setattr("mixedae.engine.hooks.online.interval_for", lambda *_: 2)
     hook = dict(type="mixedae.OnlineProbeHook", pictures=12, k=3, **loaders())
     weights = []
     for name, extra in (("with", hook), ("without", None)):
-        runner = Runner.from_cfg(pretraining(tmp_path / name, extra))
+        runner = build(pretraining(tmp_path / name, extra))
         runner.train()
         weights.append(runner.model.state_dict())
     assert all(weights[1][key].equal(value) for key, value in weights[0].items())

@@ -64,9 +64,9 @@ def _unpaired(workspace: Workspace, rows: list[Row]) -> Iterable[str]:
                 by_reason.setdefault(_why(entry), []).append(f"{row.title}, {task}")
     for reason, places in by_reason.items():
         yield (
-            f"{reason} ({'; '.join(dict.fromkeys(places))}). Top-1, mean per class, VOC's mAP, mIoU and COCO's AP store "
-            "them (cells of an earlier version when run again: bench.py run --force); k-NN for every k and probes of "
-            "every layer do not."
+            f"{reason} ({'; '.join(dict.fromkeys(places))}). Top-1, mean per class, VOC's mAP, mIoU and COCO's AP "
+            "store them (cells of an earlier version when run again: bench.py run --force); k-NN for every k and "
+            "probes of every layer do not."
         )
 
 

@@ -13,7 +13,7 @@ TORCHVISION ?=
 VERSIONS := .venv-versions
 EXPORT := .venv-export
 
-.PHONY: quickstart test test-fast test-slow test-slurm test-versions test-export lint clean
+.PHONY: gpu quickstart test test-fast test-slow test-slurm test-versions test-export lint clean
 
 $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else 'Python %d.%d found, 3.10 to 3.12 expected: call make PYTHON=python3.11' % v)"
@@ -58,6 +58,11 @@ test-export:
 	$(EXPORT)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-export.txt
 	$(EXPORT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	$(EXPORT)/bin/python -m pytest $(WORKERS) -rs tests/weights -m "not slow"
+
+# On a machine with a GPU, with whatever Python has PyTorch: make gpu MINUTES=10 PYTHON=python3. Call again to go on.
+MINUTES ?= 10
+gpu:
+	$(PYTHON) tools/gpu.py --minutes $(MINUTES)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

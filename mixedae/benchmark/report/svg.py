@@ -62,6 +62,7 @@ def chart(title: str, x: str, y: str, series: Sequence[Series], description: str
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     style: dict[Any, Any] = {
         "svg.fonttype": "none",
@@ -91,7 +92,7 @@ def chart(title: str, x: str, y: str, series: Sequence[Series], description: str
         for item in series:
             _draw(axes, item)
         if all(float(point[0]).is_integer() for item in series for run in item.runs for point in run):
-            axes.xaxis.get_major_locator().set_params(integer=True)  # layers and epochs have no halves
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # layers and epochs have no halves
         if len(series) > 1:
             axes.legend(loc="best", fontsize=9)
         out = io.StringIO()

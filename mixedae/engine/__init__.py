@@ -13,6 +13,7 @@ from mixedae.engine.hooks.progress import ProgressHook
 from mixedae.engine.hooks.recognition import RecognitionHook
 from mixedae.engine.hooks.run_record import RunRecordHook
 from mixedae.engine.hooks.strict_loading import StrictLoadingHook
+from mixedae.engine.hooks.waiting import WaitingHook
 from mixedae.engine.lars import LARS
 from mixedae.engine.layer_decay import LearningRateDecayOptimWrapperConstructor
 from mixedae.engine.loops import ExactEpochLoop, ExactIterLoop
@@ -49,5 +50,6 @@ __all__ = [
     "StrictRunner",
     "TestProgressHook",
     "VOC07Metric",
+    "WaitingHook",
     "WeightDecayHook",
 ]

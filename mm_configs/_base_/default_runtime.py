@@ -18,6 +18,7 @@ custom_hooks = [
     dict(type="mixedae.StrictLoadingHook"),  # for commands that pass over runner_type: mmseg's test.py
     dict(type="mixedae.NonFiniteLossHook"),  # a NaN ends the run
     dict(type="mixedae.EffectiveBatchHook"),  # prints the batch and checks that the learning rate fits it
+    dict(type="mixedae.WaitingHook"),  # says once if training waits for pictures, and how many workers would do
     dict(type="mixedae.ProgressHook"),  # progress.json, one line with the time left
     dict(type="mixedae.OutcomesHook"),  # outcomes.npz: what each test image contributed
     dict(type="mixedae.RunRecordHook"),  # run_record.json

@@ -35,7 +35,7 @@ NOT_RECIPE = (
 # Hooks on which no weight depends. Adding one to a config makes no cell stale.
 WATCHING_HOOKS = (
     "mixedae.OutcomesHook", "mixedae.RecognitionHook", "mixedae.OnlineProbeHook", "mixedae.StrictLoadingHook",
-    "mixedae.CollapseHook",
+    "mixedae.CollapseHook", "mixedae.WaitingHook",
 )  # fmt: skip
 # Part of every hash. It is raised when the same recipe gives other numbers, so that nothing older stays cached.
 NUMBERS = 2  # 2: draws by place, LARS as MAE has it, the patch embedding's bias starts as in MAE

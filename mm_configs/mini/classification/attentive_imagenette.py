@@ -19,7 +19,7 @@ model = dict(
         type="mixedae.AttentiveProbeHead",
         num_classes=_base_.num_classes,
         in_channels=_base_.vit_mini.embed_dims,
-        learning_rates=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+        learning_rates=(1e-2, 3e-2, 1e-1, 3e-1, 1.0),
         weight_decays=(5e-4, 1e-3, 5e-2),
         queries=4,
     ),

@@ -27,6 +27,7 @@ from mixedae.engine.probes.logistic import TOLERANCE, LogisticRegression, fit
 from mixedae.engine.probes.memory import available_memory, check_memory
 from mixedae.engine.probes.patch_fits import HELD_OUT, held_out, mean_iou, nearest_pixels, standardisation
 from mixedae.engine.probes.patches import Patches, encode, sample_patches, to_mask
+from mixedae.engine.probes.record import leave_on_record
 from mixedae.engine.unwrapping import unwrapped
 from mixedae.errors import ConfigError, DataError
 from mixedae.registry import LOOPS
@@ -106,14 +107,7 @@ class DenseProbeLoop(BaseLoop):
             chosen, extra[f"{self.name}/held_out"] = self._choose(drawn, points, len(classes))
         extra.update({f"{self.name}/{key}": value for key, value in chosen.items()})
         classifier = self.fitted(drawn, chosen)
-        runner.call_hook("before_val")
-        runner.call_hook("before_val_epoch")
-        metrics = {**self._evaluate(classifier), **extra}
-        runner.call_hook("after_val_epoch", metrics=metrics)
-        runner.call_hook("after_val")
-        listed = ", ".join(f"{key} {value:.4g}" for key, value in metrics.items())
-        runner.logger.info(f"{self.name}: {listed}", extra=NOTICE)
-        runner.call_hook("after_train")
+        leave_on_record(runner, self.name, lambda: {**self._evaluate(classifier), **extra})
         return runner.model
 
     def _say(self, drawn: Patches, classes: Sequence[str]) -> None:

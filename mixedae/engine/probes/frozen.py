@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader
 
 from mixedae.datasets.held_out import held_out_indices
 from mixedae.datasets.small_set import labels_of
-from mixedae.engine.console import NOTICE
 from mixedae.engine.probes.features import FOLDER, POOLS, cached_features
 from mixedae.engine.probes.knn import KS, TEMPERATURE, check_ks, knn_votes, measure
 from mixedae.engine.probes.logistic import TOLERANCE, fit
+from mixedae.engine.probes.record import leave_on_record
 from mixedae.errors import ConfigError
 from mixedae.registry import LOOPS
 
@@ -108,14 +108,7 @@ class FrozenLoop(BaseLoop):
             chosen, extra[f"{self.name}/held_out"] = self._choose(features, targets, classes, infos)
         extra[f"{self.name}/{self.parameter}"] = chosen
         (scores,) = self.scores(features, targets, classes, queries, [chosen])
-        runner.call_hook("before_val")
-        runner.call_hook("before_val_epoch")
-        metrics = {**self._evaluate(scores, test_infos), **extra}
-        runner.call_hook("after_val_epoch", metrics=metrics)
-        runner.call_hook("after_val")
-        listed = ", ".join(f"{key} {value:.4g}" for key, value in metrics.items())
-        runner.logger.info(f"{self.name}: {listed}", extra=NOTICE)
-        runner.call_hook("after_train")
+        leave_on_record(runner, self.name, lambda: {**self._evaluate(scores, test_infos), **extra})
         return runner.model
 
     def encoded(self) -> tuple[Tensor, Tensor, list[dict[str, Any]], list[dict[str, Any]]]:

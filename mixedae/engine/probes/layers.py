@@ -7,10 +7,10 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mixedae.engine.console import NOTICE
 from mixedae.engine.probes.features import FOLDER
 from mixedae.engine.probes.frozen import FrozenLoop, targets_of
 from mixedae.engine.probes.knn import TEMPERATURE, check_ks, knn_accuracies
+from mixedae.engine.probes.record import leave_on_record
 from mixedae.engine.probes.ridge import fit_ridge
 from mixedae.errors import ConfigError
 from mixedae.records import probe_scalar
@@ -69,13 +69,7 @@ class LayerProbeLoop(FrozenLoop):
             guessed = fit_ridge(bank, known, classes).scores(asked).argmax(dim=1)
             metrics[probe_scalar("knn", layer)] = accuracy
             metrics[probe_scalar("linear", layer)] = 100 * (guessed == truth).double().mean().item()
-        runner.call_hook("before_val")
-        runner.call_hook("before_val_epoch")
-        runner.call_hook("after_val_epoch", metrics=metrics)
-        runner.call_hook("after_val")
-        listed = ", ".join(f"{key} {value:.4g}" for key, value in metrics.items())
-        runner.logger.info(f"{self.name}: {listed}", extra=NOTICE)
-        runner.call_hook("after_train")
+        leave_on_record(runner, self.name, lambda: metrics)
         return runner.model
 
 

@@ -70,6 +70,8 @@ def narrow_classifier(cfg: Config) -> None:
     cfg.model.head.in_channels = 48
     if cfg.model.get("neck"):
         cfg.model.neck.input_features = 48
+    if cfg.model.head.type == "mixedae.AttentiveProbeHead":
+        cfg.model.head.queries = 4
     cfg.model.backbone.update(img_size=64, patch_size=16)
 
 
@@ -88,9 +90,12 @@ def few_images(cfg: Config, files: Files) -> None:
 
 def narrow_segmentor(cfg: Config) -> None:
     cfg.model.backbone.img_size = cfg.model.data_preprocessor.size = (64, 64)
-    cfg.model.neck.in_channels = 48
-    cfg.model.decode_head.update(in_channels=[48] * 4, channels=16)
-    cfg.model.auxiliary_head.update(in_channels=48, channels=16)
+    if cfg.model.neck is None:  # a linear layer on the last layer's patches
+        cfg.model.decode_head.in_channels = 48
+    else:
+        cfg.model.neck.in_channels = 48
+        cfg.model.decode_head.update(in_channels=[48] * 4, channels=16)
+        cfg.model.auxiliary_head.update(in_channels=48, channels=16)
     cfg.model.test_cfg.update(crop_size=(64, 64), stride=(42, 42))
 
 

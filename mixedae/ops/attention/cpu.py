@@ -5,10 +5,6 @@ Chosen by measurement (docs/performance.md): NumPy sorts a row of scores with SI
 keys were selected is kept for the backward pass, one byte per score. The weights, four bytes each, are computed again.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,33 +13,6 @@ from torch.utils.flop_counter import register_flop_formula
 from mixedae.ops.counting import attention_backward_flops, attention_flops
 
 CHUNK = 2**19  # scores computed at a time: about 2 MB in fp32
-ALONE = 2**15  # scores below which one thread sorts sooner than several are woken
-
-
-@cache
-def _sorters(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="sort")
-
-
-os.register_at_fork(after_in_child=_sorters.cache_clear)  # a child has no threads of its parent's
-
-
-def sorted_rows(scores: Tensor) -> Tensor:
-    """Sort each row, ascending; blocks of rows side by side on PyTorch's number of threads.
-
-    NumPy sorts on one thread and gives up the interpreter's lock meanwhile. The values do not depend on the threads.
-
-    Args:
-        scores: (..., N), on a CPU.
-    """
-    ranked = scores.clone(memory_format=torch.contiguous_format)
-    rows = ranked.view(-1, ranked.shape[-1]).numpy()
-    threads = min(torch.get_num_threads(), len(rows)) if rows.size >= ALONE else 1
-    if threads == 1:
-        rows.sort(axis=-1)
-    else:
-        list(_sorters(threads).map(lambda block: block.sort(axis=-1), np.array_split(rows, threads)))
-    return ranked
 
 
 def attend_on_cpu(q: Tensor, k: Tensor, v: Tensor, topk: int, scale: float, num_prefix: int) -> Tensor:
@@ -84,7 +53,7 @@ def select_topk(scores: Tensor, topk: int) -> Tensor:
     Returns:
         bool (..., N), True = selected.
     """
-    ranked = sorted_rows(scores)
+    ranked = torch.from_numpy(np.sort(scores.numpy(), axis=-1))
     threshold, next_largest = ranked[..., -topk], ranked[..., -topk - 1]
     kept = scores >= threshold[..., None]
     tied = threshold == next_largest

@@ -1,8 +1,5 @@
 """The CPU's operator: exactly K keys, values and gradients of the definition, what torch.compile needs of it."""
 
-import os
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +7,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixedae.ops import homologous_attention, homologous_attention_reference
-from mixedae.ops.attention.cpu import CHUNK, _sorters, select_topk, softmax_over_, sorted_rows, topk_attention_cpu
+from mixedae.ops.attention.cpu import CHUNK, select_topk, softmax_over_, topk_attention_cpu
 
 
 @settings(deadline=None, max_examples=60)
@@ -101,27 +98,3 @@ def test_floating_point_operations_are_counted():
         homologous_attention(q, k, v, 3).sum().backward()
     product = 2 * 2 * 3 * 7 * 7 * 4
     assert counter.get_total_flops() == 7 * product  # two forward; scores again and four gradients backward, as in SDPA
-
-
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_rows_are_sorted_whatever_the_threads(threads: int) -> None:
-    """Blocks that do not divide, rows that are not contiguous, infinities."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        scores = torch.randn(5, 7, 301, 41, generator=torch.Generator().manual_seed(0)).transpose(1, 2)
-        scores[..., 0] = -torch.inf
-        found = sorted_rows(scores)
-        assert found.equal(torch.from_numpy(np.sort(scores.numpy(), axis=-1)))
-        assert sorted_rows(scores[:1, :2]).equal(found[:1, :2])
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_a_forked_process_has_sorting_threads_of_its_own() -> None:
-    """The parent's do not live in it, and waiting for them would never end. PyTorch is not called in the child."""
-    assert [*_sorters(2).map(sorted, ["ba", "dc"])] == [["a", "b"], ["c", "d"]]
-    child = os.fork()
-    if not child:
-        os._exit(0 if [*_sorters(2).map(sorted, ["ba"])] == [["a", "b"]] else 1)
-    assert os.waitpid(child, 0)[1] == 0
